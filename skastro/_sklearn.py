@@ -1,0 +1,26 @@
+"""The one place that imports scikit-learn's semi-private names.
+
+They are what scikit-learn's own template for third-party estimators uses, but a rename
+upstream should cost one line here and nothing elsewhere.
+"""
+
+from sklearn.base import _fit_context
+from sklearn.utils._param_validation import (
+    HasMethods,
+    Interval,
+    InvalidParameterError,
+    Options,
+    StrOptions,
+)
+from sklearn.utils.validation import _check_sample_weight, validate_data
+
+__all__ = [
+    "HasMethods",
+    "Interval",
+    "InvalidParameterError",
+    "Options",
+    "StrOptions",
+    "_check_sample_weight",
+    "_fit_context",
+    "validate_data",
+]

@@ -1,0 +1,225 @@
+"""Line intensities of real and synthetic galaxies."""
+
+import numpy as np
+from sklearn.utils import Bunch
+
+from ..parameter_space import LogUniform, ParameterSpace, Uniform
+
+_LINES = ["CO(3-2)", "CO(6-5)", "HCN(4-3)", "HCO+(4-3)", "CS(7-6)"]
+
+#: Column density per line width, thesis Table 2.2 [cm^-2 / (km/s)].
+_COLUMN_RANGES = {
+    "CO": (1e13, 1e19),
+    "HCN": (1e9, 1e17),
+    "HCO+": (1e8, 1e15),
+    "CS": (1e10, 1e18),
+}
+
+_LABELS = {
+    "temperature": r"$T_\mathrm{kin}$",
+    "density": r"$n(\mathrm{H}_2)$",
+    "line_width": r"$\Delta v$",
+    "filling_factor": r"$f$",
+}
+
+
+def gas_prior(species=("CO", "HCN", "HCO+", "CS")):
+    """Prior of the properties of one gas phase, as the thesis has it.
+
+    Parameters
+    ----------
+    species : sequence of str, default=("CO", "HCN", "HCO+", "CS")
+        Whose column densities are parameters.
+
+    Returns
+    -------
+    prior : ParameterSpace
+        Thesis, Table 2.2: temperature, density, a column density *per line width*
+        for each species, line width and filling factor, named and in units as
+        :class:`~skastro.molecular.RadexModel` takes them with
+        ``column_density="per line width"``.
+
+    Notes
+    -----
+    Table 2.2 and the text of the thesis disagree on the column densities of CS and
+    HCO+, uniform in the one and log-uniform in the other; they are log-uniform here.
+
+    Examples
+    --------
+    >>> from skastro.datasets import gas_prior
+    >>> gas_prior(["CO"]).names
+    ['temperature', 'density', 'column_density_CO', 'line_width', 'filling_factor']
+    """
+    unknown = [name for name in species if name not in _COLUMN_RANGES]
+    if unknown:
+        raise ValueError(
+            f"`species` has {unknown}, without a range in Table 2.2; known are"
+            f" {list(_COLUMN_RANGES)}."
+        )
+    columns = {
+        f"column_density_{name}": LogUniform(
+            *_COLUMN_RANGES[name],
+            "cm-2 km-1 s",
+            label=rf"$N(\mathrm{{{name.replace('+', '^+')}}})/\Delta v$",
+        )
+        for name in species
+    }
+    return ParameterSpace(
+        {
+            "temperature": Uniform(10, 200, "K", label=_LABELS["temperature"]),
+            "density": LogUniform(1e4, 1e6, "cm-3", label=_LABELS["density"]),
+            **columns,
+            "line_width": Uniform(1, 100, "km / s", label=_LABELS["line_width"]),
+            "filling_factor": Uniform(0, 1, label=_LABELS["filling_factor"]),
+        }
+    )
+
+
+def load_ngc1068():
+    """Load the line intensities of the galaxy NGC 1068, East Knot.
+
+    Five lines of dense gas at the east knot of the circumnuclear disc, measured with
+    ALMA, with the errors of 20 % that the thesis gives them.
+
+    Returns
+    -------
+    data : Bunch
+        lines : list of str
+            Names of the lines.
+        intensity : ndarray of shape (5,)
+            Velocity-integrated intensity [K km/s].
+        sigma : ndarray of shape (5,)
+            Their standard errors [K km/s].
+        prior : ParameterSpace
+            The thesis' prior of one gas phase; see :func:`gas_prior`.
+        DESCR : str
+            Description and sources.
+
+    References
+    ----------
+    Viti et al. (2014), A&A 570, A28. Thesis, Tables 2.2 and 2.8.
+
+    Examples
+    --------
+    >>> from skastro.datasets import load_ngc1068
+    >>> ngc1068 = load_ngc1068()
+    >>> ngc1068.lines[0], float(ngc1068.intensity[0])
+    ('CO(3-2)', 2346.28)
+    """
+    intensity = np.array([2346.28, 2712.70, 639.47, 251.18, 8.26])
+    return Bunch(
+        lines=list(_LINES),
+        intensity=intensity,
+        sigma=0.2 * intensity,
+        prior=gas_prior(),
+        DESCR=(
+            "NGC 1068, East Knot: velocity-integrated intensities [K km/s] of Viti et"
+            " al. (2014), as in Table 2.8 of the thesis, with errors of 20 %."
+        ),
+    )
+
+
+#: Abundances per hydrogen nucleus that the thesis' chemistry gives the phases below,
+#: computed with UCLCHEM (Holdship et al. 2017, AJ 154, 38).
+_WARM = {
+    "temperature": 150.0,
+    "density": 5e5,
+    "metallicity": 0.9,
+    "visual_extinction": 40.0,
+    "radiation_field": 10.0,
+    "ionisation_rate": 100.0,
+    "line_width": 50.0,
+    "filling_factor": 1.0,
+    "log_abundance": {"CO": -3.6234, "HCN": -7.0167, "HCO+": -9.8258, "CS": -7.4933},
+}
+_COOL = {
+    "temperature": 50.0,
+    "density": 2e4,
+    "metallicity": 0.9,
+    "visual_extinction": 3.0,
+    "radiation_field": 10.0,
+    "ionisation_rate": 10.0,
+    "line_width": 50.0,
+    "filling_factor": 0.7,
+    "log_abundance": {"CO": -3.6827, "HCN": -7.5374, "HCO+": -10.3807, "CS": -7.3579},
+}
+_DIRECT = {
+    1: np.array([6760.0, 6905.0, 905.5, 16.1, 361.05]),
+    2: np.array([2865.2, 2233.4, 271.9, 4.9, 108.5]),
+}
+
+
+def load_synthetic_galaxy(n_phases=1):
+    """Load the synthetic observations of the thesis, of one or two gas phases.
+
+    Parameters
+    ----------
+    n_phases : {1, 2}, default=1
+        Which case: one warm, dense phase (thesis, Tables 2.3 and 2.4), or the same
+        phase beside a cooler, more tenuous one (Tables 2.5 and 2.6).
+
+    Returns
+    -------
+    data : Bunch
+        lines : list of str
+            Names of the lines.
+        intensity : ndarray of shape (5,)
+            Intensities that the thesis computed with UCLCHEM and RADEX [K km/s].
+        sigma : ndarray of shape (5,)
+            Errors of 20 % [K km/s].
+        phases : list of dict
+            The true parameters of each phase: temperature [K], density [cm^-3],
+            metallicity [solar], visual_extinction [mag], radiation_field [Draine],
+            ionisation_rate [1.3e-17 s^-1], line_width [km/s], filling_factor, and
+            log_abundance of each species per hydrogen nucleus.
+        theta : ndarray of shape (n_phases, 8)
+            The same as rows for :class:`~skastro.molecular.RadexModel` with the
+            lines above: total column densities are abundance · 1.6e21 cm^-2 · A_V.
+        DESCR : str
+            Description and sources.
+
+    Raises
+    ------
+    ValueError
+        If ``n_phases`` is neither 1 nor 2.
+
+    Examples
+    --------
+    >>> from skastro.datasets import load_synthetic_galaxy
+    >>> load_synthetic_galaxy(n_phases=2).theta.shape
+    (2, 8)
+    """
+    if n_phases not in _DIRECT:
+        raise ValueError(f"`n_phases` must be 1 or 2, got {n_phases!r}.")
+    phases = [dict(_WARM)]
+    if n_phases == 2:
+        phases = [dict(_COOL), dict(_WARM, filling_factor=0.3)]
+    theta = np.array(
+        [
+            [
+                phase["temperature"],
+                phase["density"],
+                *(
+                    10 ** phase["log_abundance"][name]
+                    * 1.6e21
+                    * phase["visual_extinction"]
+                    for name in ("CO", "HCN", "HCO+", "CS")
+                ),
+                phase["line_width"],
+                phase["filling_factor"],
+            ]
+            for phase in phases
+        ]
+    )
+    intensity = _DIRECT[n_phases].copy()
+    return Bunch(
+        lines=list(_LINES),
+        intensity=intensity,
+        sigma=0.2 * intensity,
+        phases=phases,
+        theta=theta,
+        DESCR=(
+            f"Synthetic galaxy of {n_phases} gas phase(s): thesis, Tables"
+            f" {'2.3 and 2.4' if n_phases == 1 else '2.5 and 2.6'}."
+        ),
+    )

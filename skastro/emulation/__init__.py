@@ -1,0 +1,22 @@
+"""Emulation: grids of simulations, and networks that learn them."""
+
+from .._domain import ExtrapolationWarning
+from ._emulator import PUBLISHED_PARAMETERS, EmulatorRegressor
+from ._simulations import (
+    SimulationError,
+    SimulationFailure,
+    SimulationGrid,
+    SimulationWarning,
+    run_simulations,
+)
+
+__all__ = [
+    "PUBLISHED_PARAMETERS",
+    "EmulatorRegressor",
+    "ExtrapolationWarning",
+    "SimulationError",
+    "SimulationFailure",
+    "SimulationGrid",
+    "SimulationWarning",
+    "run_simulations",
+]

@@ -1,0 +1,368 @@
+"""Grids of simulations: parallel, resumable, and with failures on record."""
+
+import hashlib
+import json
+import logging
+import traceback
+import warnings
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+
+logger = logging.getLogger("skastro")
+
+_FORMAT = "skastro simulations 1"
+
+
+class SimulationWarning(UserWarning):
+    """Some simulations of a grid failed."""
+
+
+class SimulationError(RuntimeError):
+    """A simulation failed, and failures were asked to be fatal."""
+
+
+@dataclass(frozen=True)
+class SimulationFailure:
+    """One failed simulation.
+
+    Attributes
+    ----------
+    index : int
+        Row of the design.
+    parameters : ndarray of shape (n_parameters,)
+        That row.
+    error : str
+        Type and message of the exception.
+    traceback : str
+        Where it was raised.
+    """
+
+    index: int
+    parameters: np.ndarray
+    error: str
+    traceback: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class SimulationGrid:
+    """The outcome of :func:`run_simulations`.
+
+    Attributes
+    ----------
+    parameters : ndarray of shape (n_simulations, n_parameters)
+        The design.
+    outputs : ndarray of shape (n_simulations, n_outputs)
+        What the simulator returned; NaN in the rows that failed.
+    failures : list of SimulationFailure
+        What went wrong, by row.
+    """
+
+    parameters: np.ndarray
+    outputs: np.ndarray
+    failures: list
+
+    @property
+    def succeeded(self):
+        """Mask of the simulations that did not fail."""
+        mask = np.ones(len(self.parameters), dtype=bool)
+        mask[[failure.index for failure in self.failures]] = False
+        return mask
+
+    def training_data(self):
+        """Return parameters and outputs of the simulations that succeeded.
+
+        Returns
+        -------
+        X : ndarray of shape (n_succeeded, n_parameters)
+        y : ndarray of shape (n_succeeded, n_outputs)
+        """
+        return self.parameters[self.succeeded], self.outputs[self.succeeded]
+
+
+def _simulate(simulator, design, rows, vectorized, n_outputs):
+    """Run the simulator on some rows; return one record a row."""
+
+    def record(row, output):
+        output = np.atleast_1d(np.asarray(output, dtype=float))
+        if output.ndim != 1 or n_outputs not in (None, len(output)):
+            expected = "(n_outputs,)" if n_outputs is None else f"({n_outputs},)"
+            raise ValueError(
+                f"the simulator returned an array of shape {output.shape} where"
+                f" {expected} was expected"
+            )
+        return {"row": row, "output": output.tolist()}
+
+    def failure(row, error):
+        return {
+            "row": row,
+            "error": f"{type(error).__name__}: {error}",
+            "parameters": design[row].tolist(),
+            "traceback": traceback.format_exc(),
+        }
+
+    if vectorized:
+        try:
+            outputs = np.asarray(simulator(design[rows]), dtype=float)
+            if outputs.ndim == 1:
+                outputs = outputs[:, None]
+            if outputs.ndim != 2 or len(outputs) != len(rows):
+                raise ValueError(
+                    f"the simulator returned an array of shape {outputs.shape} for"
+                    f" {len(rows)} rows"
+                )
+            return [record(int(r), o) for r, o in zip(rows, outputs, strict=True)]
+        except Exception as error:
+            if len(rows) == 1:
+                return [failure(int(rows[0]), error)]
+            # find the rows that are to blame, and keep the rest
+            return [
+                result
+                for row in rows
+                for result in _simulate(simulator, design, [row], True, n_outputs)
+            ]
+    records = []
+    for row in rows:
+        try:
+            records.append(record(int(row), simulator(design[row])))
+        except Exception as error:
+            records.append(failure(int(row), error))
+    return records
+
+
+class _Checkpoint:
+    """A file of JSON lines: a header, then one line a finished simulation.
+
+    A line is written whole and flushed; a last line cut short by a kill is dropped
+    when the file is read, and that simulation runs again.
+    """
+
+    def __init__(self, path, design, n_outputs):
+        self.path = Path(path)
+        digest = hashlib.sha256(np.ascontiguousarray(design).tobytes()).hexdigest()
+        self.header = {
+            "format": _FORMAT,
+            "n_simulations": len(design),
+            "n_parameters": design.shape[1],
+            "design_sha256": digest,
+        }
+
+    def read(self):
+        """Return the finished records, and cut off what is not whole."""
+        if not self.path.exists() or self.path.stat().st_size == 0:
+            return []
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        lines = whole.decode().splitlines()
+        try:
+            header = json.loads(lines[0]) if lines else {}
+            records = [json.loads(line) for line in lines[1:]]
+        except ValueError:
+            header, records = {}, []
+        if header.get("format") != _FORMAT:
+            raise ValueError(
+                f"`checkpoint` {str(self.path)!r} was not written by run_simulations;"
+                " name another file."
+            )
+        if header != self.header:
+            raise ValueError(
+                f"`checkpoint` {str(self.path)!r} belongs to another design"
+                f" ({header['n_simulations']} simulations of"
+                f" {header['n_parameters']} parameters) than the one given"
+                f" ({self.header['n_simulations']} of {self.header['n_parameters']});"
+                " name another file, or pass the design it was begun with."
+            )
+        if len(whole) < len(content):
+            logger.info("%s: dropped a line that was cut short", self.path)
+            with self.path.open("r+b") as file:
+                file.truncate(len(whole))
+        return records
+
+    def append(self, records, file):
+        """Write finished records."""
+        file.write("".join(json.dumps(record) + "\n" for record in records))
+        file.flush()
+
+    def open(self):
+        """Open for appending, with a header if the file is new."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        file = self.path.open("a", encoding="utf-8")
+        if file.tell() == 0:
+            self.append([self.header], file)
+        return file
+
+
+def run_simulations(
+    simulator,
+    design,
+    *,
+    n_outputs=None,
+    vectorized=False,
+    batch_size=None,
+    checkpoint=None,
+    retry_failed=False,
+    on_error="record",
+    n_jobs=None,
+    verbose=0,
+):
+    """Run a simulator over a design: in parallel, resumable, losing nothing.
+
+    Parameters
+    ----------
+    simulator : callable
+        Takes one row of the design, of shape (n_parameters,), and returns a number or
+        an array of shape (n_outputs,). With ``vectorized=True`` it takes a block of
+        rows, of shape (n_rows, n_parameters), and returns (n_rows, n_outputs).
+    design : array-like of shape (n_simulations, n_parameters)
+        Parameters of each simulation, as :meth:`ParameterSpace.sample_latin_hypercube
+        <skastro.parameter_space.ParameterSpace.sample_latin_hypercube>` draws them.
+    n_outputs : int, default=None
+        Length of an output. By default that of the first to finish.
+    vectorized : bool, default=False
+        Whether the simulator takes blocks. When a block fails, its rows are run one
+        by one, so that only the guilty are recorded as failed.
+    batch_size : int, default=None
+        Rows a task: what is written to the checkpoint at once, and the block of a
+        vectorised simulator. By default 1, or 500 if vectorised.
+    checkpoint : path-like, default=None
+        File to which finished simulations are appended as they come. If it exists,
+        what it holds is not run again: call the same line after a kill to resume.
+    retry_failed : bool, default=False
+        Whether to run again what the checkpoint records as failed.
+    on_error : {"record", "raise"}, default="record"
+        Whether a failing simulation is recorded, with a warning at the end, or stops
+        the run.
+    n_jobs : int, default=None
+        Processes, through joblib: None is 1 unless in a ``parallel_config`` context,
+        which may also name Dask or Ray; -1 is all cores.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Returns
+    -------
+    grid : SimulationGrid
+        Parameters, outputs, and the failures with their exceptions.
+
+    Raises
+    ------
+    ValueError
+        If the design is not a finite 2-D array, or the checkpoint belongs to another
+        design.
+    SimulationError
+        If a simulation fails and ``on_error="raise"``; what was finished before is in
+        the checkpoint.
+
+    Warns
+    -----
+    SimulationWarning
+        If simulations failed.
+
+    Examples
+    --------
+    >>> from skastro.emulation import run_simulations
+    >>> from skastro.parameter_space import ParameterSpace, Uniform
+    >>> space = ParameterSpace({"a": Uniform(0, 1), "b": Uniform(0, 1)})
+    >>> design = space.sample_latin_hypercube(100, random_state=0)
+    >>> grid = run_simulations(lambda theta: [theta.sum(), theta.prod()], design)
+    >>> grid.outputs.shape, len(grid.failures)
+    ((100, 2), 0)
+    """
+    design = np.asarray(design, dtype=float)
+    if design.ndim != 2 or not np.isfinite(design).all():
+        raise ValueError(
+            "`design` must be a finite array of shape (n_simulations, n_parameters),"
+            f" got shape {design.shape}."
+        )
+    if not callable(simulator):
+        raise TypeError(f"`simulator` must be callable, got {simulator!r}.")
+    if on_error not in ("record", "raise"):
+        raise ValueError(f"`on_error` must be 'record' or 'raise', got {on_error!r}.")
+    if batch_size is None:
+        batch_size = 500 if vectorized else 1
+    if batch_size < 1:
+        raise ValueError(f"`batch_size` must be at least 1, got {batch_size}.")
+
+    records, file, store = {}, None, None
+    if checkpoint is not None:
+        store = _Checkpoint(checkpoint, design, n_outputs)
+        for record in store.read():
+            records[record["row"]] = record
+        if retry_failed:
+            records = {r: rec for r, rec in records.items() if "output" in rec}
+        file = store.open()
+    todo = np.array([r for r in range(len(design)) if r not in records], dtype=int)
+    batches = [todo[i : i + batch_size] for i in range(0, len(todo), batch_size)]
+    if n_outputs is None:
+        done = next((r for r in records.values() if "output" in r), None)
+        n_outputs = None if done is None else len(done["output"])
+
+    from tqdm.auto import tqdm
+
+    bar = tqdm(
+        total=len(design),
+        initial=len(records),
+        desc="simulations",
+        unit="model",
+        disable=not verbose,
+    )
+    try:
+        finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
+            delayed(_simulate)(simulator, design, rows, vectorized, n_outputs)
+            for rows in batches
+        )
+        for batch in finished:
+            for i, record in enumerate(batch):
+                if "output" in record and n_outputs is None:
+                    n_outputs = len(record["output"])
+                if "output" in record and len(record["output"]) != n_outputs:
+                    batch[i] = record = {
+                        "row": record["row"],
+                        "error": (
+                            "ValueError: the simulator returned an array of shape"
+                            f" ({len(record['output'])},) where ({n_outputs},) was"
+                            " expected"
+                        ),
+                        "parameters": design[record["row"]].tolist(),
+                        "traceback": "",
+                    }
+                records[record["row"]] = record
+            if store is not None:
+                store.append(batch, file)
+            bar.update(len(batch))
+            failed = next((record for record in batch if "error" in record), None)
+            if failed and on_error == "raise":
+                raise SimulationError(
+                    f"Simulation {failed['row']} with parameters"
+                    f" {failed['parameters']} failed: {failed['error']}\n"
+                    f"{failed['traceback']}"
+                )
+    finally:
+        bar.close()
+        if file is not None:
+            file.close()
+    return _collect(design, records, n_outputs)
+
+
+def _collect(design, records, n_outputs):
+    """Return the grid, and warn of failures."""
+    outputs = np.full((len(design), n_outputs or 0), np.nan)
+    failures = []
+    for row, record in sorted(records.items()):
+        if "output" in record:
+            outputs[row] = record["output"]
+        else:
+            failures.append(
+                SimulationFailure(
+                    row, design[row], record["error"], record["traceback"]
+                )
+            )
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {len(design)} simulations failed; the first, row"
+            f" {failures[0].index}: {failures[0].error}. `failures` lists them.",
+            SimulationWarning,
+            stacklevel=3,
+        )
+    return SimulationGrid(design, outputs, failures)

@@ -1,0 +1,17 @@
+"""Physical constants (CODATA 2018, CGS) and the conventions of RADEX."""
+
+import math
+
+from scipy import constants
+
+#: h c / k_B [K cm]: converts a wavenumber in cm^-1 to a temperature.
+WAVENUMBER_TO_KELVIN = constants.h * constants.c / constants.k * 100.0
+#: Speed of light [cm/s].
+SPEED_OF_LIGHT = constants.c * 100.0
+#: Area of a Gaussian profile of unit height and unit FWHM, sqrt(pi) / (2 sqrt(ln 2)),
+#: rounded to 1.0645 as RADEX has it.
+GAUSSIAN_AREA = 1.0645
+#: Temperature of the cosmic microwave background as RADEX has it [K].
+CMB_TEMPERATURE = 2.73
+#: 8 pi
+EIGHT_PI = 8.0 * math.pi

@@ -1,0 +1,224 @@
+"""What all models of line intensities share: their parameters and their lines."""
+
+import warnings
+from functools import lru_cache
+from typing import NamedTuple
+
+import numpy as np
+from sklearn.base import RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+
+from .._base import SkastroEstimator
+from .._names import closest
+from ._constants import GAUSSIAN_AREA
+from ._lamda import Molecule
+from ._lines import as_molecules, find_lines
+
+
+class Species(NamedTuple):
+    """The lines of one species in a model."""
+
+    molecule: Molecule
+    #: where the species' lines stand among the model's outputs
+    positions: np.ndarray
+    #: which of the molecule's radiative transitions they are
+    indices: np.ndarray
+
+
+@lru_cache(maxsize=128)
+def _resolve(names, molecules):
+    """Return ``(lines, {species: Species})`` for line names; cached."""
+    known = as_molecules(None if molecules is None else dict(molecules))
+    lines = find_lines(names, known)
+    species = {
+        name: Species(
+            known[name],
+            np.array([i for i, line in enumerate(lines) if line.species == name]),
+            np.array([line.index for line in lines if line.species == name]),
+        )
+        for name in dict.fromkeys(line.species for line in lines)
+    }
+    return lines, species
+
+
+#: Dilution of the column density: over the whole line, or per km/s of its width.
+COLUMN_DENSITIES = ("total", "per line width")
+
+
+class LineModel(RegressorMixin, SkastroEstimator):
+    r"""Base of the models that turn gas properties into line intensities.
+
+    A subclass says how the radiation temperature of a species' lines follows from
+    kinetic temperature, density and column density per line width
+    (:meth:`_radiation_temperature`). This class checks and splits ``theta``, and adds
+    line width and filling factor (thesis, section 2.4.1):
+
+    .. math:: I = f \cdot 1.0645\, \Delta v \cdot T_R(T, n, N / \Delta v).
+    """
+
+    #: Intensities cannot be negative, which a retrieval should know.
+    nonnegative_output = True
+
+    def _resolved(self):
+        """Return the model's lines and species, looked up once."""
+        if isinstance(self.lines, str):
+            raise TypeError(f"`lines` must be a sequence of names, got {self.lines!r}.")
+        molecules = self.molecules
+        if molecules is not None:
+            molecules = tuple(as_molecules(molecules).items())
+        return _resolve(tuple(self.lines), molecules)
+
+    @property
+    def parameter_names(self):
+        """Names of the columns of ``theta``, in order."""
+        columns = [f"column_density_{name}" for name in self._resolved()[1]]
+        return ["temperature", "density", *columns, "line_width", "filling_factor"]
+
+    @property
+    def parameter_units(self):
+        """Units of the columns of ``theta``, as astropy spells them."""
+        column = "cm-2" if self.column_density == "total" else "cm-2 km-1 s"
+        n_species = len(self._resolved()[1])
+        return ["K", "cm-3", *[column] * n_species, "km / s", ""]
+
+    @property
+    def output_names(self):
+        """Names of the columns of the prediction: the lines."""
+        return [line.name for line in self._resolved()[0]]
+
+    #: Unit of the prediction.
+    output_unit = "K km / s"
+
+    def encode_lines(self, lines):
+        """Return the rows of ``X`` that stand for observed lines in a retrieval.
+
+        Parameters
+        ----------
+        lines : sequence of str
+            Line names, each one of the model's.
+
+        Returns
+        -------
+        X : ndarray of shape (n_lines, 1)
+            The position of each line among the model's outputs.
+
+        Raises
+        ------
+        ValueError
+            If the model does not have one of the lines.
+        """
+        if isinstance(lines, str):
+            raise TypeError(f"`lines` must be a sequence of line names, got {lines!r}.")
+        own = self.output_names
+        for name in lines:
+            if name not in own:
+                raise ValueError(
+                    f"This model has no line {name!r}, only {own}."
+                    + closest(str(name), own)
+                )
+        return np.array([[own.index(name)] for name in lines], dtype=float)
+
+    def _check_theta(self, theta):
+        """Return ``theta`` as a float array, its columns in order, its values sane."""
+        names = self.parameter_names
+        if self.column_density not in COLUMN_DENSITIES:
+            raise ValueError(
+                f"`column_density` must be one of {COLUMN_DENSITIES}, got"
+                f" {self.column_density!r}."
+            )
+        if hasattr(theta, "columns"):
+            missing = [name for name in names if name not in theta.columns]
+            if missing:
+                raise ValueError(
+                    f"`theta` lacks the columns {missing}; it has"
+                    f" {list(theta.columns)}, and the model takes {names}."
+                )
+            theta = theta[names]
+        if hasattr(theta, "unit"):
+            raise TypeError(
+                "`theta` must be a bare array: its columns have different units,"
+                f" {dict(zip(names, self.parameter_units, strict=True))}."
+            )
+        theta = np.asarray(theta, dtype=float)
+        if theta.ndim != 2 or theta.shape[1] != len(names):
+            raise ValueError(
+                f"`theta` must have shape (n_models, {len(names)}), got {theta.shape};"
+                f" its columns are {names}."
+            )
+        wrong = ~np.isfinite(theta) | (theta <= 0.0)
+        wrong[:, -1] = ~((theta[:, -1] >= 0.0) & (theta[:, -1] <= 1.0))
+        if wrong.any():
+            row, column = np.argwhere(wrong)[0]
+            domain = "in [0, 1]" if column == len(names) - 1 else "positive and finite"
+            raise ValueError(
+                f"`theta` has {int(wrong.sum())} impossible values; {names[column]}"
+                f" must be {domain}, got {theta[row, column]} in row {row}. Parameters"
+                " are linear, not logarithms."
+            )
+        return theta
+
+    def _split(self, theta):
+        """Split ``theta``: temperature, density, columns per km/s, width, filling."""
+        temperature, density = theta[:, 0], theta[:, 1]
+        columns, line_width, filling = theta[:, 2:-2], theta[:, -2], theta[:, -1]
+        if self.column_density == "total":
+            columns = columns / line_width[:, None]
+        return temperature, density, columns, line_width, filling
+
+    def predict(self, theta):
+        """Predict line intensities.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_models, n_parameters)
+            Columns as in ``parameter_names``, in the units of ``parameter_units``:
+            kinetic temperature [K], density of H2 [cm^-3], one column density per
+            species [cm^-2, or cm^-2 per km/s], line width [km/s], filling factor.
+
+        Returns
+        -------
+        intensity : ndarray of shape (n_models, n_lines)
+            Velocity-integrated intensity [K km/s]; NaN where the model did not
+            converge, which a warning counts.
+
+        Raises
+        ------
+        ValueError
+            If a column is missing, or a value is not physical or outside the model's
+            range.
+        """
+        theta = self._check_theta(theta)
+        temperature, density, columns, line_width, filling = self._split(theta)
+        area = filling * GAUSSIAN_AREA * line_width
+        intensity = np.empty((len(theta), len(self.lines)))
+        species = self._resolved()[1]
+        for i, (name, lines) in enumerate(species.items()):
+            intensity[:, lines.positions] = self._radiation_temperature(
+                name, lines, temperature, density, columns[:, i]
+            )
+        intensity *= area[:, None]
+        self._warn_of_nan(intensity, species)
+        return intensity
+
+    @staticmethod
+    def _warn_of_nan(intensity, species):
+        """Warn of models without a solution, counted by species."""
+        unsolved = np.isnan(intensity)
+        if not unsolved.any():
+            return
+        counts = ", ".join(
+            f"{name}: {int(unsolved[:, lines.positions].any(axis=1).sum())}"
+            for name, lines in species.items()
+        )
+        warnings.warn(
+            f"The level populations of some of {len(intensity)} models did not"
+            f" converge ({counts}); their intensities are NaN.",
+            ConvergenceWarning,
+            stacklevel=3,
+        )
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        tags.input_tags.positive_only = True
+        return tags

@@ -1,0 +1,227 @@
+"""Line intensities from emulators of radiative transfer."""
+
+import warnings
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.utils.validation import check_is_fitted
+
+from .._domain import check_extrapolation, in_box, training_domain
+from ._constants import GAUSSIAN_AREA
+from ._line_model import LineModel
+
+
+class RadexEmulator(LineModel):
+    r"""Line intensities of a homogeneous gas, from regressors trained on RADEX.
+
+    It has the signature of :class:`RadexModel`, and learns from its predictions. The
+    physics that is known is not learned: the radiation temperature of a species'
+    lines depends on kinetic temperature, density and its own column density per line
+    width alone, so each species gets a regressor of its own on the logarithms of
+    these three, whose targets are :math:`\operatorname{arcsinh}(T_R / T_0)`:
+    logarithmic for bright lines, linear for those too faint to matter.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        The lines, as for :class:`RadexModel`.
+    estimator : regressor
+        Template, cloned for each species: multi-output, such as
+        :class:`~skastro.emulation.EmulatorRegressor`.
+    column_density : {"total", "per line width"}, default="total"
+        As for :class:`RadexModel`.
+    faint_temperature : float, default=0.01
+        :math:`T_0`, the radiation temperature below which the error is absolute [K].
+    extrapolation : {"raise", "warn", "ignore"}, default="raise"
+        What to do with gas outside the training range.
+    molecules : mapping, default=None
+        As for :class:`RadexModel`.
+    n_jobs : int, default=None
+        Species trained in parallel, through joblib.
+
+    Attributes
+    ----------
+    estimators_ : dict of str to regressor
+        The fitted regressor of each species.
+    domains_ : dict of str to ndarray of shape (2, 3)
+        The range of log10 temperature, density and column density per line width
+        that each has learned.
+
+    See Also
+    --------
+    RadexModel : The physics.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, section 2.4.1; de Mijolla,
+    Viti, Holdship, Manolopoulou & Yates (2019), A&A 630, A117.
+
+    Examples
+    --------
+    >>> from sklearn.neighbors import KNeighborsRegressor
+    >>> from skastro.molecular import RadexEmulator, RadexModel
+    >>> from skastro.parameter_space import LogUniform, ParameterSpace, Uniform
+    >>> space = ParameterSpace({
+    ...     "temperature": Uniform(10, 200, "K"),
+    ...     "density": LogUniform(1e4, 1e6, "cm-3"),
+    ...     "column_density_CO": LogUniform(1e15, 1e19, "cm-2"),
+    ...     "line_width": Uniform(1, 100, "km / s"),
+    ...     "filling_factor": Uniform(0.1, 1),
+    ... })
+    >>> theta = space.sample_latin_hypercube(2000, random_state=0)
+    >>> intensity = RadexModel(["CO(3-2)", "CO(6-5)"]).predict(theta)
+    >>> emulator = RadexEmulator(["CO(3-2)", "CO(6-5)"], KNeighborsRegressor())
+    >>> emulator.fit(theta, intensity).score(theta, intensity) > 0.9
+    True
+    """
+
+    def __init__(
+        self,
+        lines,
+        estimator,
+        *,
+        column_density="total",
+        faint_temperature=0.01,
+        extrapolation="raise",
+        molecules=None,
+        n_jobs=None,
+    ):
+        self.lines = lines
+        self.estimator = estimator
+        self.column_density = column_density
+        self.faint_temperature = faint_temperature
+        self.extrapolation = extrapolation
+        self.molecules = molecules
+        self.n_jobs = n_jobs
+
+    def fit(self, X, y):
+        """Train one regressor a species.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_models, n_parameters)
+            Gas properties; see :meth:`predict`. The filling factor must not be 0.
+        y : array-like of shape (n_models, n_lines)
+            Intensities [K km/s]. Models without a solution, NaN, are left out of
+            their species' training, and a warning counts them.
+
+        Returns
+        -------
+        self : RadexEmulator
+
+        Raises
+        ------
+        ValueError
+            If the shapes do not match, or an intensity is negative.
+        """
+        theta = self._check_theta(X)
+        y = np.asarray(y, dtype=float)
+        if y.shape != (len(theta), len(self.lines)):
+            raise ValueError(
+                f"`y` must have shape ({len(theta)}, {len(self.lines)}), a row a model"
+                f" and a column a line, got {y.shape}."
+            )
+        if not self.faint_temperature > 0:
+            raise ValueError(
+                f"`faint_temperature` must be positive, got {self.faint_temperature}."
+            )
+        temperature, density, columns, line_width, filling = self._split(theta)
+        if (filling == 0).any():
+            raise ValueError("A filling factor of 0 in `X` says nothing of the gas.")
+        radiation = y / (filling * GAUSSIAN_AREA * line_width)[:, None]
+        species = self._resolved()[1]
+        tasks, self.domains_ = [], {}
+        for i, (name, lines) in enumerate(species.items()):
+            features = self._features(temperature, density, columns[:, i])
+            target = radiation[:, lines.positions]
+            solved = ~np.isnan(target).any(axis=1)
+            if not solved.all():
+                warnings.warn(
+                    f"{int((~solved).sum())} of {len(y)} models have no solution for"
+                    f" {name} and are left out of its training.",
+                    UserWarning,
+                    stacklevel=2,
+                )
+            self.domains_[name] = training_domain(features[solved])
+            target = np.arcsinh(target[solved] / self.faint_temperature)
+            tasks.append((features[solved].astype(np.float32), target))
+        estimators = Parallel(n_jobs=self.n_jobs)(
+            delayed(self._template().fit)(features, target)
+            for features, target in tasks
+        )
+        self.estimators_ = dict(zip(species, estimators, strict=True))
+        self.n_features_in_ = theta.shape[1]
+        return self
+
+    def _template(self):
+        """Return a new regressor; this class minds the domain, so it need not."""
+        estimator = clone(self.estimator)
+        if "extrapolation" in estimator.get_params():
+            estimator.set_params(extrapolation="ignore")
+        return estimator
+
+    @staticmethod
+    def _features(temperature, density, column):
+        return np.log10(np.stack([temperature, density, column], axis=1))
+
+    def in_domain(self, X):
+        """Whether gas lies within the training range.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_models, n_parameters)
+            Gas properties; see :meth:`predict`.
+
+        Returns
+        -------
+        inside : ndarray of shape (n_models,), dtype bool
+        """
+        check_is_fitted(self)
+        temperature, density, columns, _, _ = self._split(self._check_theta(X))
+        inside = np.ones(len(temperature), dtype=bool)
+        for i, name in enumerate(self._resolved()[1]):
+            features = self._features(temperature, density, columns[:, i])
+            inside &= in_box(features, self.domains_[name])
+        return inside
+
+    def predict(self, theta):
+        """Predict line intensities.
+
+        Parameters
+        ----------
+        theta : array-like of shape (n_models, n_parameters)
+            Columns as in ``parameter_names``, in the units of ``parameter_units``.
+
+        Returns
+        -------
+        intensity : ndarray of shape (n_models, n_lines)
+            Velocity-integrated intensity [K km/s].
+
+        Raises
+        ------
+        ValueError
+            If a value is not physical, or outside the training range and
+            ``extrapolation`` is ``"raise"``.
+        """
+        check_is_fitted(self)
+        return super().predict(theta)
+
+    def _radiation_temperature(self, name, lines, temperature, density, column):
+        features = self._features(temperature, density, column)
+        check_extrapolation(
+            features,
+            self.domains_[name],
+            self.extrapolation,
+            names=[
+                "log10 temperature",
+                "log10 density",
+                f"log10 column density of {name} per line width",
+            ],
+            stacklevel=5,
+        )
+        # single precision: the network's own error is a thousand times its rounding
+        target = self.estimators_[name].predict(features.astype(np.float32))
+        target = target.reshape(len(features), -1).astype(np.float64)
+        # above arcsinh's zero: an intensity is not negative
+        return self.faint_temperature * np.sinh(np.maximum(target, 0.0))

@@ -1,0 +1,6 @@
+"""Pictures, as scikit-learn's Display classes; matplotlib is imported when drawing."""
+
+from ._emulation import EmulatorErrorDisplay
+from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
+
+__all__ = ["CornerDisplay", "EmulatorErrorDisplay", "PosteriorPredictiveDisplay"]
