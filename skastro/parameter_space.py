@@ -427,9 +427,6 @@ def _quantile(parameter, u):
     if isinstance(parameter, Uniform):
         return parameter.lower + (parameter.upper - parameter.lower) * u
     if isinstance(parameter, LogUniform):
-        ratio = np.log(parameter.upper / parameter.lower)
-        # the bounds themselves, to the last bit, at both ends
-        return np.clip(
-            parameter.lower * np.exp(ratio * u), parameter.lower, parameter.upper
-        )
+        # exact at both ends
+        return parameter.lower ** (1.0 - u) * parameter.upper**u
     return parameter.distribution.ppf(u)

@@ -103,9 +103,9 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         Lowest and highest training inputs, widened by 1 % of the range, or by
         ``1 / n_samples`` of it where that is more.
     feature_shift_, feature_scale_ : ndarray of shape (n_features,)
-        Scaling of the inputs.
+        Scaling of the inputs; a scale of 0 marks a constant one.
     target_shift_, target_scale_ : ndarray of shape (n_outputs,)
-        Scaling of the outputs.
+        Scaling of the outputs; a constant one, of scale 0, is predicted as it was.
     n_outputs_ : int
         Number of outputs.
     n_features_in_ : int
@@ -290,7 +290,10 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         self.feature_shift_, self.feature_scale_ = affine(X, self.feature_scaling)
         self.target_shift_, self.target_scale_ = affine(y, self.target_scaling)
         X = self._scale(X).astype(np.float32)
-        y = ((y - self.target_shift_) / self.target_scale_).astype(np.float32)
+        y = (y - self.target_shift_) / np.where(
+            self.target_scale_ > 0, self.target_scale_, 1.0
+        )
+        y = y.astype(np.float32)
 
         rng = check_random_state(self.random_state)
         train, validation = self._split(len(X), rng)
@@ -367,8 +370,9 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         return order[n_validation:], order[:n_validation]
 
     def _scale(self, X):
-        shift = self.feature_shift_.astype(X.dtype)
-        return (X - shift) / self.feature_scale_.astype(X.dtype)
+        """Scale inputs; constant ones are only shifted."""
+        scale = np.where(self.feature_scale_ > 0, self.feature_scale_, 1.0)
+        return (X - self.feature_shift_.astype(X.dtype)) / scale.astype(X.dtype)
 
     def _check_features(self, X):
         """Validate ``X``; at once if it is a plain, finite array of the right shape.
@@ -460,13 +464,16 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         if self._stacked is not None and self.nets_[0][0].device == "cpu":
             y = self._stacked(Z)
         else:
+            from ._networks import evaluate
+
+            Z = Z.astype(np.float32)
             y = np.stack(
                 [
-                    net.predict(Z.astype(np.float32)).astype(X.dtype)
+                    evaluate(net.module_, Z, net.device)
                     for nets in self.nets_
                     for net in nets
                 ]
-            )
+            ).astype(X.dtype)
         if self.separate_outputs:
             y = y[..., 0].reshape(len(self.nets_), self.n_outputs_, len(X))
             y = np.swapaxes(y, 1, 2)
@@ -501,8 +508,7 @@ or (n_samples, n_outputs, n_features)
                 jacobians.append(jacobian.detach().cpu().numpy())
             gradient = gradient + np.concatenate(jacobians, axis=1)
         gradient = gradient / len(self.nets_)
-        gradient *= (self.target_scale_[:, None] / self.feature_scale_).astype(
-            gradient.dtype
-        )
+        feature_scale = np.where(self.feature_scale_ > 0, self.feature_scale_, 1.0)
+        gradient *= (self.target_scale_[:, None] / feature_scale).astype(np.float32)
         gradient = gradient.astype(X.dtype)
         return gradient[:, 0] if self._y_ndim == 1 else gradient

@@ -139,6 +139,23 @@ class StackedNetworks:
         return np.matmul(h, weight) + bias
 
 
-def module_dtype(module):
-    """Return the numpy dtype of a module's parameters."""
-    return torch.empty(0, dtype=next(module.parameters()).dtype).numpy().dtype
+def evaluate(module, X, device):
+    """Evaluate a network of any kind in torch.
+
+    Parameters
+    ----------
+    module : torch.nn.Module
+        The network.
+    X : ndarray of float32, of shape (n_samples, n_features)
+        Scaled inputs.
+    device : str
+        Where the network is.
+
+    Returns
+    -------
+    y : ndarray of float32, of shape (n_samples, n_outputs)
+    """
+    module.eval()
+    with torch.no_grad():
+        batches = torch.split(torch.from_numpy(X), 65536)
+        return torch.cat([module(b.to(device)).cpu() for b in batches]).numpy()

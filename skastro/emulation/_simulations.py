@@ -86,6 +86,8 @@ def _simulate(simulator, design, rows, vectorized, n_outputs):
     """Run the simulator on some rows; return one record a row."""
 
     def record(row, output):
+        if output is None:
+            raise TypeError("the simulator returned None")
         output = np.atleast_1d(np.asarray(output, dtype=float))
         if output.ndim != 1 or n_outputs not in (None, len(output)):
             expected = "(n_outputs,)" if n_outputs is None else f"({n_outputs},)"

@@ -230,17 +230,16 @@ def affine(values, kind):
     Returns
     -------
     shift, scale : ndarray of shape (n_columns,)
-        ``(values - shift) / scale`` is in the range; constant columns are only
-        shifted.
+        ``(values - shift) / scale`` is in the range. The scale of a constant column
+        is 0: it carries nothing to scale.
     """
     values = values.astype(np.float64, copy=False)
+    if kind is None:
+        return np.zeros(values.shape[1]), np.ones(values.shape[1])
     if kind == "standard":
         shift, scale = values.mean(axis=0), values.std(axis=0)
-    elif kind == "minmax":
+    else:
         shift = values.min(axis=0)
         scale = values.max(axis=0) - shift
-    else:
-        shift = np.zeros(values.shape[1])
-        scale = np.ones(values.shape[1])
     tiny = 10 * np.finfo(np.float64).eps * np.abs(values).max(axis=0)
-    return shift, np.where(scale > tiny, scale, 1.0)
+    return shift, np.where(scale > tiny, scale, 0.0)

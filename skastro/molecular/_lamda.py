@@ -139,8 +139,8 @@ class Molecule:
         """
         tables = self.hydrogen_collisions()
         return (
-            max(table.temperatures[0] for table in tables),
-            min(table.temperatures[-1] for table in tables),
+            float(max(table.temperatures[0] for table in tables)),
+            float(min(table.temperatures[-1] for table in tables)),
         )
 
 

@@ -77,7 +77,7 @@ class RadexModel(LineModel):
     >>> radex.parameter_names
     ['temperature', 'density', 'column_density_CO', 'line_width', 'filling_factor']
     >>> radex.predict([[150.0, 5e5, 1e19, 50.0, 1.0]]).round(0)
-    array([[6737., 6847.]])
+    array([[5923., 6699.]])
     """
 
     def __init__(
@@ -106,7 +106,8 @@ class RadexModel(LineModel):
         ----------
         X : array-like of shape (n_models, n_parameters)
             Gas properties; see :meth:`predict`.
-        y : ignored
+        y : None
+            Ignored; there is nothing to learn.
 
         Returns
         -------

@@ -122,6 +122,12 @@ class RadexEmulator(LineModel):
                 f"`y` must have shape ({len(theta)}, {len(self.lines)}), a row a model"
                 f" and a column a line, got {y.shape}."
             )
+        if (y < 0).any():
+            raise ValueError(
+                f"`y` has {int((y < 0).sum())} negative intensities, which no model of"
+                " radiative transfer gives; the lowest is"
+                f" {np.nanmin(y):.4g} K km/s."
+            )
         if not self.faint_temperature > 0:
             raise ValueError(
                 f"`faint_temperature` must be positive, got {self.faint_temperature}."
@@ -145,6 +151,8 @@ class RadexEmulator(LineModel):
                 )
             self.domains_[name] = training_domain(features[solved])
             target = np.arcsinh(target[solved] / self.faint_temperature)
+            if target.shape[1] == 1:
+                target = target[:, 0]
             tasks.append((features[solved].astype(np.float32), target))
         estimators = Parallel(n_jobs=self.n_jobs)(
             delayed(self._template().fit)(features, target)

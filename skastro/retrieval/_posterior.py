@@ -79,11 +79,23 @@ class Posterior:
         return len(self.samples)
 
     def mean(self):
-        """Return the posterior mean of each parameter, in its unit."""
+        """Average over the posterior.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_parameters,)
+            In the parameters' units.
+        """
         return self.weights @ self.weighted_samples
 
     def std(self):
-        """Return the posterior standard deviation of each parameter, in its unit."""
+        """Measure the spread of the posterior.
+
+        Returns
+        -------
+        std : ndarray of shape (n_parameters,)
+            Standard deviation, in the parameters' units.
+        """
         return np.sqrt(self.weights @ (self.weighted_samples - self.mean()) ** 2)
 
     def quantile(self, q):

@@ -120,7 +120,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
     >>> X, y = np.array([[0.0], [1.0], [2.0]]), np.array([1.1, 2.9, 5.0])
     >>> retrieval = BayesianRetrieval(line, prior, sigma=0.1, random_state=0)
     >>> retrieval.fit(X, y).posterior_.mean().round(1)
-    array([2. , 1. ])
+    array([2., 1.])
     """
 
     _parameter_constraints: dict = {
@@ -411,9 +411,10 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             return
         impossible = y * np.sqrt(weight) < -3.0
         if impossible.any():
-            names = np.array(self._output_names(X))[impossible]
+            names = self._output_names(X)
+            names = [names[i] for i in np.flatnonzero(impossible)]
             raise ValueError(
-                f"`y` is negative by more than 3 sigma for {list(names)}:"
+                f"`y` is negative by more than 3 sigma for {names}:"
                 f" {y[impossible].tolist()}; `forward_model` cannot be. Check the"
                 " baseline and the sign, or leave these lines out."
             )

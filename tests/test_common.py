@@ -1,0 +1,213 @@
+"""Every public estimator: scikit-learn's contract, then the project's own."""
+
+import functools
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
+from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+from sklearn.utils import estimator_checks
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from skastro.emulation import EmulatorRegressor
+from skastro.molecular import LineModel, RadexEmulator, RadexModel
+from skastro.parameter_space import ParameterSpace, Uniform
+from skastro.retrieval import BayesianRetrieval
+from skastro.testing import all_estimators
+
+
+class Linear:
+    """A linear model of as many columns as there are, up to ten."""
+
+    def __call__(self, theta, X):
+        k = min(X.shape[1], theta.shape[1])
+        return theta[:, :k] @ X[:, :k].T
+
+    def __repr__(self):
+        return "Linear()"
+
+
+# The thesis' recipe sees 200 rows 20 times: a higher rate lets it learn them.
+# A retrieval's ten slopes need few live points to be found, not to be precise.
+INSTANCES = {
+    "EmulatorRegressor": [
+        EmulatorRegressor(
+            (32,),
+            max_epochs=60,
+            batch_size=64,
+            extrapolation="ignore",
+            random_state=0,
+        ),
+        EmulatorRegressor(
+            (20, 10),
+            activation="relu",
+            loss="absolute_error",
+            optimizer="adam",
+            lr_schedule="constant",
+            feature_scaling="minmax",
+            separate_outputs=True,
+            max_epochs=60,
+            batch_size=32,
+            n_members=2,
+            random_state=0,
+        ),
+    ],
+    "BayesianRetrieval": [
+        BayesianRetrieval(
+            Linear(),
+            ParameterSpace({f"slope {i}": Uniform(-100, 100) for i in range(10)}),
+            sigma=3.0,
+            n_live_points=25,
+            n_steps=8,
+            population_size=25,
+            frac_remain=0.9,
+            min_ess=0,
+            sampler="slice",
+            random_state=0,
+        )
+    ],
+}
+# Models of physics, whose columns have fixed meanings: scikit-learn's checks feed
+# any number of columns of any sign, so only those that feed none apply.
+PHYSICAL = {
+    "RadexModel": RadexModel(["CO(3-2)"]),
+    "RadexEmulator": RadexEmulator(
+        ["CO(3-2)"], EmulatorRegressor((16,), max_epochs=5, random_state=0)
+    ),
+}
+DATALESS_CHECKS = [
+    "check_estimator_cloneable",
+    "check_estimator_repr",
+    "check_get_params_invariance",
+    "check_mixin_order",
+    "check_no_attributes_set_in_init",
+    "check_set_params",
+    "check_valid_tag_types",
+]
+
+
+def test_every_estimator_is_checked():
+    public = {name for name, cls in all_estimators() if cls is not LineModel}
+    assert public == set(INSTANCES) | set(PHYSICAL)
+
+
+@parametrize_with_checks([e for instances in INSTANCES.values() for e in instances])
+def test_scikit_learn(estimator, check):
+    check(estimator)
+
+
+@pytest.mark.parametrize("check", DATALESS_CHECKS)
+@pytest.mark.parametrize("name", PHYSICAL)
+def test_scikit_learn_without_data(name, check):
+    getattr(estimator_checks, check)(name, PHYSICAL[name])
+
+
+# -- the project's own checks
+
+
+@functools.cache
+def data(name):
+    rng = np.random.default_rng(0)
+    if name in PHYSICAL:
+        X = np.column_stack(
+            [
+                rng.uniform(20, 190, 60),
+                10 ** rng.uniform(4, 6, 60),
+                10 ** rng.uniform(16, 19, 60),
+                rng.uniform(10, 50, 60),
+                rng.uniform(0.5, 1, 60),
+            ]
+        )
+        return X, PHYSICAL["RadexModel"].predict(X)
+    X = rng.uniform(-1, 1, (60, 3))
+    return X, X @ [1.0, -2.0, 3.0]
+
+
+def instance(name):
+    return clone(PHYSICAL[name] if name in PHYSICAL else INSTANCES[name][0])
+
+
+everyone = pytest.mark.parametrize("name", [*INSTANCES, *PHYSICAL])
+
+
+@everyone
+def test_bit_identical_refit(name):
+    X, y = data(name)
+    first = instance(name).fit(X, y).predict(X)
+    assert_array_equal(first, instance(name).fit(X, y).predict(X))
+
+
+def numpy_state():
+    return np.random.get_state()[1].copy()  # noqa: NPY002
+
+
+@everyone
+def test_global_generators_are_not_moved(name):
+    X, y = data(name)
+    before = numpy_state(), torch.random.get_rng_state()
+    instance(name).fit(X, y).predict(X)
+    assert_array_equal(numpy_state(), before[0])
+    assert torch.equal(torch.random.get_rng_state(), before[1])
+
+
+@everyone
+def test_pickle_predicts_the_same(name):
+    X, y = data(name)
+    estimator = instance(name).fit(X, y)
+    again = pickle.loads(pickle.dumps(estimator))
+    assert_array_equal(again.predict(X), estimator.predict(X))
+
+
+@everyone
+def test_data_are_left_alone(name):
+    X, y = (np.array(a) for a in data(name))
+    X_before, y_before = X.copy(), y.copy()
+    instance(name).fit(X, y).predict(X)
+    assert_array_equal(X, X_before)
+    assert_array_equal(y, y_before)
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_composes_in_pipeline_and_grid_search(name):
+    X, y = data(name)
+    pipeline = make_pipeline(StandardScaler(), instance(name))
+    parameter = {
+        "EmulatorRegressor": "emulatorregressor__lr",
+        "BayesianRetrieval": "bayesianretrieval__sigma",
+    }[name]
+    search = GridSearchCV(pipeline, {parameter: [0.5, 1e-2]}, cv=KFold(2))
+    search.fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.predict(X).shape == y.shape
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_feature_names(name):
+    X, y = data(name)
+    frame = pd.DataFrame(X, columns=["a", "b", "c"])
+    estimator = instance(name).fit(frame, y)
+    assert list(estimator.feature_names_in_) == ["a", "b", "c"]
+    assert_allclose(estimator.predict(frame), instance(name).fit(X, y).predict(X))
+    with pytest.raises(ValueError, match="feature names"):
+        estimator.predict(frame[["b", "a", "c"]])
+
+
+@pytest.mark.parametrize("name", INSTANCES)
+def test_every_constraint_rejects_nonsense(name):
+    X, y = data(name)
+
+    class Nonsense:
+        pass
+
+    for parameter in type(instance(name))._parameter_constraints:
+        if parameter in ("module", "forward_model"):  # any class is callable
+            continue
+        estimator = instance(name).set_params(**{parameter: Nonsense()})
+        with pytest.raises(ValueError, match=parameter):
+            estimator.fit(X, y)

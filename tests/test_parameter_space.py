@@ -1,0 +1,127 @@
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import integrate, stats
+from sklearn.base import clone
+
+from skastro.parameter_space import LogUniform, Parameter, ParameterSpace, Uniform
+from skastro.testing import parameter_spaces
+
+SPACE = ParameterSpace(
+    {
+        "temperature": Uniform(10, 200, "K"),
+        "density": LogUniform(1e4, 1e6, "cm-3"),
+        "offset": Parameter(stats.norm(1.0, 2.0)),
+    }
+)
+
+
+@given(parameter_spaces(), st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=50)
+def test_transform_is_inverted(space, seed):
+    u = np.random.default_rng(seed).uniform(0.01, 0.99, (20, len(space)))
+    theta = space.transform(u)
+    assert space.contains(theta).all()
+    assert_allclose(space.inverse_transform(theta), u, atol=1e-6)
+
+
+@given(parameter_spaces(), st.integers(1, 50))
+@settings(deadline=None, max_examples=50)
+def test_latin_hypercube_has_one_point_a_stratum(space, n):
+    u = space.inverse_transform(space.sample_latin_hypercube(n, random_state=0))
+    # a point at 1e-9 of a stratum's edge may round to the other side
+    strata = np.floor(np.clip(u, 1e-9, 1 - 1e-9) * n)
+    near_edge = np.abs(u * n - np.round(u * n)) < 1e-5
+    if not near_edge.any():
+        assert_array_equal(np.sort(strata, axis=0), np.arange(n)[:, None] + 0 * strata)
+
+
+@given(parameter_spaces())
+@settings(deadline=None, max_examples=20)
+def test_clone_prints_and_equals(space):
+    assert clone(space) == space
+    assert repr(clone(space)) == repr(space)
+
+
+@pytest.mark.parametrize("name", SPACE.names)
+def test_log_prob_integrates_to_one(name):
+    space = SPACE.select([name])
+    lower, upper = (
+        np.clip(space.bounds[0], -30, 30) if name == "offset" else (space.bounds[0])
+    )
+    total, _ = integrate.quad(
+        lambda x: float(np.exp(space.log_prob([x]))), lower, upper, limit=200
+    )
+    assert_allclose(total, 1.0, rtol=1e-6)
+
+
+def test_log_prob_is_the_product_of_independent_densities():
+    theta = SPACE.sample(10, random_state=0)
+    expected = (
+        -np.log(190)
+        - np.log(theta[:, 1] * np.log(100))
+        + stats.norm(1, 2).logpdf(theta[:, 2])
+    )
+    assert_allclose(SPACE.log_prob(theta), expected)
+    assert SPACE.log_prob([5.0, 1e5, 0.0]) == -np.inf
+
+
+def test_transform_reaches_the_bounds_exactly():
+    space = ParameterSpace({"n": LogUniform(1e-7, 3e13), "T": Uniform(0.1, 0.3)})
+    assert_array_equal(space.transform([[0, 0], [1, 1]]), space.bounds.T)
+
+
+def test_quantiles_agree_with_scipy():
+    u = np.linspace(0, 1, 11)
+    theta = SPACE.select(["temperature", "density"]).transform(np.stack([u, u], 1))
+    assert_allclose(theta[:, 0], stats.uniform(10, 190).ppf(u))
+    assert_allclose(theta[:, 1], stats.loguniform(1e4, 1e6).ppf(u))
+
+
+def test_sampling_is_seeded():
+    for sample in (SPACE.sample, SPACE.sample_latin_hypercube):
+        assert_array_equal(sample(7, random_state=3), sample(7, random_state=3))
+        assert (sample(7, random_state=3) != sample(7, random_state=4)).any()
+
+
+def test_prints_as_a_table():
+    text = repr(SPACE)
+    assert "temperature  10     200    K     Uniform" in text
+    assert "norm(1, 2)" in text
+
+
+def test_bare_scipy_distribution_is_a_parameter():
+    space = ParameterSpace({"x": stats.expon(scale=2.0)})
+    assert_allclose(space.transform([[0.5]]), 2 * np.log(2))
+
+
+def test_get_params_reach_the_parameters():
+    assert SPACE.get_params()["parameters"] is SPACE.parameters
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Uniform(3, 1), "lower < upper"),
+        (lambda: Uniform(0, np.inf), "finite bounds"),
+        (lambda: LogUniform(0, 1), "positive bounds"),
+        (lambda: LogUniform(-4, 6), "not of its logarithm"),
+        (lambda: SPACE.transform([[0.5, 0.5]]), "must have 3 columns"),
+        (lambda: SPACE.transform([[0.5, 0.5, 1.5]]), "unit cube"),
+        (lambda: SPACE.log_prob([1.0]), "must have 3 columns"),
+    ],
+)
+def test_bad_values(make, message):
+    with pytest.raises(ValueError, match=message):
+        make()
+
+
+def test_bad_types():
+    with pytest.raises(TypeError, match=r"frozen continuous scipy\.stats"):
+        Parameter("uniform")
+    with pytest.raises(TypeError, match="mapping"):
+        ParameterSpace([("a", Uniform(0, 1))]).names  # noqa: B018
+    with pytest.raises(KeyError, match="Did you mean 'temperature'"):
+        SPACE["temprature"]

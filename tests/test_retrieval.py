@@ -1,0 +1,405 @@
+import os
+import pickle
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy import stats
+from sklearn.base import clone
+from sklearn.model_selection import LeaveOneOut, cross_val_predict
+
+from skastro.datasets import gas_prior, load_ngc1068
+from skastro.molecular import RadexModel
+from skastro.parameter_space import LogUniform, Parameter, ParameterSpace, Uniform
+from skastro.retrieval import BayesianRetrieval, Posterior
+
+LINE_PRIOR = ParameterSpace({"slope": Uniform(-5, 5), "offset": Uniform(-5, 5)})
+
+
+def linear(theta, X):
+    return theta @ X.T
+
+
+def linear_gaussian(n_parameters, prior_sigma=2.0):
+    """A linear model with Gaussian noise and prior: posterior and evidence known."""
+    rng = np.random.default_rng(n_parameters)
+    X = rng.standard_normal((2 * n_parameters, n_parameters))
+    sigma = rng.uniform(0.2, 0.5, len(X))
+    y = X @ rng.standard_normal(n_parameters) + sigma * rng.standard_normal(len(X))
+    prior = ParameterSpace(
+        {f"p{i}": Parameter(stats.norm(0, prior_sigma)) for i in range(n_parameters)}
+    )
+    precision = X.T @ (X / sigma[:, None] ** 2) + np.eye(n_parameters) / prior_sigma**2
+    covariance = np.linalg.inv(precision)
+    mean = covariance @ X.T @ (y / sigma**2)
+    marginal = prior_sigma**2 * X @ X.T + np.diag(sigma**2)
+    log_evidence = stats.multivariate_normal(cov=marginal).logpdf(y)
+    return X, y, sigma, prior, mean, covariance, log_evidence
+
+
+@pytest.mark.parametrize(
+    ("n_parameters", "sampler"),
+    [(2, "region"), (2, "slice"), (5, "slice"), (5, "region")],
+)
+def test_linear_gaussian(n_parameters, sampler):
+    X, y, sigma, prior, mean, covariance, log_evidence = linear_gaussian(n_parameters)
+    retrieval = BayesianRetrieval(linear, prior, sampler=sampler, random_state=1)
+    retrieval.fit(X, y, sample_weight=sigma**-2)
+    posterior = retrieval.posterior_
+    assert abs(retrieval.log_evidence_ - log_evidence) < 3 * retrieval.log_evidence_err_
+    std = np.sqrt(np.diag(covariance))
+    n = posterior.effective_sample_size
+    assert n > 400
+    # 3 standard errors of mean and standard deviation from n independent samples
+    assert_allclose((posterior.mean() - mean) / std, 0, atol=3 * n**-0.5 + 0.03)
+    assert_allclose(posterior.std() / std, 1, atol=3 * (2 * n) ** -0.5 + 0.03)
+    correlation = np.corrcoef(posterior.samples.T)
+    assert_allclose(correlation, covariance / np.outer(std, std), atol=0.15)
+
+
+def test_evidence_of_a_uniform_prior_pays_for_its_volume(straight_line):
+    X, y, line = straight_line
+    narrow = BayesianRetrieval(line, LINE_PRIOR, sigma=0.1, random_state=0).fit(X, y)
+    wide_prior = ParameterSpace({"slope": Uniform(-50, 50), "offset": Uniform(-5, 5)})
+    wide = BayesianRetrieval(line, wide_prior, sigma=0.1, random_state=0).fit(X, y)
+    difference = narrow.log_evidence_ - wide.log_evidence_
+    error = np.hypot(narrow.log_evidence_err_, wide.log_evidence_err_)
+    assert abs(difference - np.log(10)) < 3 * error
+
+
+def test_units_of_the_data_do_not_matter_but_in_the_evidence(straight_line):
+    """Scaling y, sigma and parameters by c divides Z by c per datum."""
+    X, y, line = straight_line
+    first = BayesianRetrieval(line, LINE_PRIOR, sigma=0.1, random_state=0).fit(X, y)
+    scaled_prior = ParameterSpace(
+        {"slope": Uniform(-500, 500), "offset": Uniform(-500, 500)}
+    )
+    scaled = BayesianRetrieval(line, scaled_prior, sigma=10.0, random_state=0)
+    scaled.fit(X, 100 * y)
+    assert_allclose(scaled.posterior_.mean(), 100 * first.posterior_.mean(), rtol=1e-6)
+    assert_allclose(
+        scaled.log_evidence_, first.log_evidence_ - len(y) * np.log(100), atol=1e-6
+    )
+
+
+def test_weights_are_inverse_variances(straight_line):
+    X, y, line = straight_line
+    by_sigma = BayesianRetrieval(line, LINE_PRIOR, sigma=0.2, random_state=0).fit(X, y)
+    by_weight = BayesianRetrieval(line, LINE_PRIOR, random_state=0)
+    by_weight.fit(X, y, sample_weight=np.full(len(y), 25.0))
+    assert_allclose(by_weight.log_evidence_, by_sigma.log_evidence_)
+    without = BayesianRetrieval(line, LINE_PRIOR, sigma=0.2, random_state=0)
+    without.fit(X[:-1], y[:-1])
+    zero = clone(without).fit(X, y, sample_weight=[1, 1, 1, 1, 1, 0])
+    assert_allclose(zero.log_evidence_, without.log_evidence_)
+
+
+def test_posterior_predictive(straight_line):
+    X, y, line = straight_line
+    retrieval = BayesianRetrieval(line, LINE_PRIOR, sigma=0.1, random_state=0).fit(X, y)
+    draws = retrieval.posterior_predictive(X)
+    assert draws.shape == (len(retrieval.posterior_), len(X))
+    mean, std = retrieval.predict(X, return_std=True)
+    design = np.column_stack([X, np.ones(len(X))])
+    expected = design @ np.linalg.lstsq(design, y, rcond=None)[0]
+    assert_allclose(mean, expected, atol=0.02)
+    hat = design @ np.linalg.inv(design.T @ design) @ design.T
+    assert_allclose(std, 0.1 * np.sqrt(np.diag(hat)), rtol=0.15)
+    assert retrieval.score(X, y) > 0.95
+
+
+def test_held_out_lines(straight_line):
+    X, y, line = straight_line
+    retrieval = BayesianRetrieval(
+        line, LINE_PRIOR, sigma=0.1, n_live_points=50, min_ess=50, random_state=0
+    )
+    held_out = cross_val_predict(retrieval, X, y, cv=LeaveOneOut())
+    assert_allclose(held_out, y, atol=0.4)
+
+
+def test_posterior_summaries():
+    X, y, sigma, prior, mean, covariance, _ = linear_gaussian(2)
+    retrieval = BayesianRetrieval(linear, prior, random_state=0)
+    posterior = retrieval.fit(X, y, sample_weight=sigma**-2).posterior_
+    std = np.sqrt(np.diag(covariance))
+    assert_allclose(posterior.quantile(0.5), mean, atol=0.15 * std.max())
+    lower, upper = posterior.credible_interval()
+    assert_allclose((upper - lower) / (2 * std), 1, atol=0.1)
+    lower, upper = posterior.credible_interval(0.95)
+    assert_allclose((upper - lower) / (2 * 1.96 * std), 1, atol=0.1)
+    assert_allclose(posterior.weights.sum(), 1)
+    assert_allclose(posterior.best, mean, atol=0.3 * std.max())
+    text = posterior.summary()
+    assert "68 % interval" in text and "ln Z = " in text
+    assert "ln Z" in repr(posterior)
+    with pytest.raises(ValueError, match="`q` must lie in"):
+        posterior.quantile(50)
+    again = pickle.loads(pickle.dumps(posterior))
+    assert_array_equal(again.samples, posterior.samples)
+
+
+# -- with models of molecular lines
+
+
+def test_emulator_posterior_is_that_of_radex(co_emulator, co_radex):
+    """The emulator's posterior, weighted to be RADEX's, keeps its medians."""
+    truth = np.array([[60.0, 5e4, 3e16, 30.0, 0.7]])
+    y = co_radex.predict(truth)[0]
+    X = co_radex.encode_lines(["CO(3-2)", "CO(6-5)"])
+    retrieval = BayesianRetrieval(
+        co_emulator, gas_prior(["CO"]), n_live_points=200, n_steps=10, random_state=0
+    ).fit(X, y, sample_weight=(0.1 * y) ** -2)
+    posterior = retrieval.posterior_
+    kept = posterior.weights > 1e-6
+    samples, weights = posterior.weighted_samples[kept], posterior.weights[kept]
+
+    def log_likelihood(model):
+        return -0.5 * (((model.predict(samples) - y) / (0.1 * y)) ** 2).sum(axis=1)
+
+    # the likelihoods that the run recorded are those of the emulator
+    recorded = posterior.log_likelihoods[kept]
+    constant = -np.log(0.1 * y * np.sqrt(2 * np.pi)).sum()
+    assert_allclose(recorded, log_likelihood(co_emulator) + constant, atol=1e-3)
+    ratio = np.exp(log_likelihood(co_radex) - log_likelihood(co_emulator))
+    # the evidence ratio is the mean of the likelihood ratio
+    assert abs(np.log(np.average(ratio, weights=weights))) < 0.05
+    exact = Posterior(
+        posterior.space, samples, samples, weights * ratio / (weights @ ratio), 0, 0, 0
+    )
+    low, high = exact.shown(exact.credible_interval())
+    shift = exact.shown(exact.quantile(0.5)) - posterior.shown(posterior.quantile(0.5))
+    assert (np.abs(shift) < 0.2 * (high - low) / 2).all()
+
+
+def test_prior_is_matched_by_name(co_emulator, co_radex):
+    prior = gas_prior(["CO"])
+    shuffled = prior.select(prior.names[::-1])
+    y = co_radex.predict([[60.0, 5e4, 3e16, 30.0, 0.7]])[0]
+    X = co_radex.encode_lines(co_radex.lines)
+    retrieval = BayesianRetrieval(
+        co_emulator, shuffled, n_live_points=50, n_steps=5, random_state=0
+    ).fit(X, y, sample_weight=(0.1 * y) ** -2)
+    assert retrieval.posterior_.names == shuffled.names
+    assert_allclose(retrieval.predict(X), y, rtol=0.2)
+    assert (retrieval.posterior_.samples[:, -1] > 10).all()
+
+
+@pytest.fixture
+def ngc1068(co_emulator):
+    """A retrieval of the two CO lines, and its arguments."""
+    galaxy = load_ngc1068()
+    X = co_emulator.encode_lines(galaxy.lines[:2])
+    retrieval = BayesianRetrieval(co_emulator, gas_prior(["CO"]), random_state=0)
+    return retrieval, X, galaxy.intensity[:2], galaxy.sigma[:2] ** -2
+
+
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        (
+            lambda r, X, y, w: (r, X, y * [1, -1], w),
+            ValueError,
+            r"negative by more than 3 sigma for \['CO\(6-5\)'\]",
+        ),
+        (lambda r, X, y, w: (r, X, y * [1, np.nan], w), ValueError, "NaN"),
+        (lambda r, X, y, w: (r, X, y[:1], w), ValueError, "inconsistent numbers"),
+        (
+            lambda r, X, y, w: (r, X + 1, y, w),
+            ValueError,
+            "positions among the 2 outputs",
+        ),
+        (
+            lambda r, X, y, w: (r, X + 0.5, y, w),
+            ValueError,
+            "positions among the 2 outputs",
+        ),
+        (lambda r, X, y, w: (r, np.hstack([X, X]), y, w), ValueError, "one column"),
+        (
+            lambda r, X, y, w: (r, X, y, None),
+            ValueError,
+            r"sample_weight=1 / sigma\*\*2",
+        ),
+        (lambda r, X, y, w: (r, X, y, -w), ValueError, "Negative values"),
+        (lambda r, X, y, w: (r, X, y, 0 * w), ValueError, "zero"),
+    ],
+)
+def test_bad_data(ngc1068, change, error, message):
+    retrieval, X, y, weight = change(*ngc1068)
+    with pytest.raises(error, match=message):
+        retrieval.fit(X, y, sample_weight=weight)
+
+
+@pytest.mark.parametrize(
+    ("name", "parameter", "message"),
+    [
+        ("temperature", Uniform(5, 500, "K"), "reaches outside the range"),
+        (
+            "density",
+            LogUniform(1e10, 1e12, "m-3"),
+            "in m-3, but `forward_model` takes it in cm-3",
+        ),
+        ("line_width", Uniform(1, 100, "parsnips"), "no unit that astropy knows"),
+        ("filling_factor", Uniform(0, 1, "K"), "in K, but .* in no unit"),
+    ],
+)
+def test_bad_priors(ngc1068, name, parameter, message):
+    retrieval, X, y, weight = ngc1068
+    prior = ParameterSpace(retrieval.prior.parameters | {name: parameter})
+    with pytest.raises(ValueError, match=message):
+        retrieval.set_params(prior=prior).fit(X, y, sample_weight=weight)
+
+
+def test_misnamed_priors(ngc1068):
+    retrieval, X, y, weight = ngc1068
+    parameters = dict(retrieval.prior.parameters)
+    parameters["temprature"] = parameters.pop("temperature")
+    with pytest.raises(
+        ValueError, match="lacks 'temperature'.*Did you mean 'temprature'"
+    ):
+        retrieval.set_params(prior=ParameterSpace(parameters)).fit(X, y, weight)
+    parameters["temperature"] = parameters["temprature"]
+    with pytest.raises(ValueError, match="which `forward_model` does not take"):
+        retrieval.set_params(prior=ParameterSpace(parameters)).fit(X, y, weight)
+
+
+def test_unit_mix_ups(ngc1068):
+    from astropy import units as u
+
+    retrieval, X, y, weight = ngc1068
+    with pytest.raises(TypeError, match=r"carries the unit Jy km / s.*to_value\('K km"):
+        retrieval.fit(X, y * u.Unit("Jy km / s"), sample_weight=weight)
+
+
+def test_noisy_zero_is_a_fair_datum(ngc1068):
+    """A negative intensity within its error is a non-detection, not a mistake."""
+    retrieval, X, y, _ = ngc1068
+    retrieval.set_params(n_live_points=30, n_steps=5, min_ess=0, frac_remain=0.5)
+    retrieval.fit(X, [y[0], -10.0], sample_weight=[1e-4, 1e-2])
+    assert retrieval.predict(X)[1] < 60
+
+
+def test_forward_model_of_the_wrong_shape(straight_line):
+    X, y, _ = straight_line
+    retrieval = BayesianRetrieval(
+        lambda theta, X: theta[:, 0], LINE_PRIOR, sigma=1.0, random_state=0
+    )
+    with pytest.raises(ValueError, match=r"must return shape \(\d+, 6\).*\(n_draws"):
+        retrieval.fit(X, y)
+
+
+def test_forward_model_without_solutions_is_counted(straight_line):
+    X, y, line = straight_line
+
+    def half(theta, X):
+        return np.where(theta[:, :1] > 1.0, line(theta, X), np.nan)
+
+    retrieval = BayesianRetrieval(half, LINE_PRIOR, sigma=0.3, random_state=0)
+    with pytest.warns(UserWarning, match=r"no solution \(NaN\) in \d+ of \d+"):
+        retrieval.fit(X, y)
+    assert retrieval.posterior_.samples[:, 0].min() > 1.0
+
+
+def test_unconverged_radex_in_a_retrieval():
+    model = RadexModel(["CO(3-2)"], column_density="per line width", max_iter=2)
+    retrieval = BayesianRetrieval(
+        model, gas_prior(["CO"]), n_live_points=30, max_calls=100, random_state=0
+    )
+    with pytest.warns(UserWarning):
+        retrieval.fit([[0]], [100.0], sample_weight=[1e-2])
+
+
+# -- how it runs
+
+
+def test_quiet_by_default_and_a_bar_if_asked(straight_line, capsys):
+    X, y, line = straight_line
+    retrieval = BayesianRetrieval(
+        line, LINE_PRIOR, sigma=0.1, n_live_points=50, random_state=0
+    )
+    retrieval.fit(X, y)
+    assert capsys.readouterr() == ("", "")
+    retrieval.set_params(verbose=1).fit(X, y)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "nested sampling" in captured.err and "best ln L=" in captured.err
+
+
+def test_early_stop_is_not_silent(straight_line):
+    X, y, line = straight_line
+    retrieval = BayesianRetrieval(
+        line, LINE_PRIOR, sigma=0.1, max_calls=500, random_state=0
+    )
+    with pytest.warns(UserWarning, match="stopped at `max_calls`=500"):
+        retrieval.fit(X, y)
+
+
+def test_finished_run_is_read_back(straight_line, tmp_path):
+    X, y, line = straight_line
+    calls = []
+
+    def counted(theta, X):
+        calls.append(len(theta))
+        return line(theta, X)
+
+    retrieval = BayesianRetrieval(
+        counted, LINE_PRIOR, sigma=0.1, log_dir=tmp_path / "run", random_state=0
+    ).fit(X, y)
+    first, evidence = sum(calls), retrieval.log_evidence_
+    calls.clear()
+    again = clone(retrieval).fit(X, y)
+    assert sum(calls) < 0.1 * first
+    assert abs(again.log_evidence_ - evidence) < 0.1
+    with pytest.raises(ValueError, match="another problem"):
+        clone(retrieval).fit(X, y + 1)
+
+
+KILLED = """
+import sys, time
+import numpy as np
+from skastro.parameter_space import ParameterSpace, Uniform
+from skastro.retrieval import BayesianRetrieval, Posterior
+
+def slow_line(theta, X):
+    time.sleep(0.01)
+    return theta[:, :1] * X[:, 0] + theta[:, 1:]
+
+prior = ParameterSpace({"slope": Uniform(-5, 5), "offset": Uniform(-5, 5)})
+X, y = np.load(sys.argv[2])
+retrieval = BayesianRetrieval(
+    slow_line, prior, sigma=0.1, log_dir=sys.argv[1], random_state=0
+)
+retrieval.fit(X[:, None], y)
+"""
+
+
+def test_resumes_after_a_kill(straight_line, tmp_path):
+    X, y, line = straight_line
+    run, data = tmp_path / "run", tmp_path / "data.npy"
+    np.save(data, np.stack([X[:, 0], y]))
+    process = subprocess.Popen([sys.executable, "-c", KILLED, str(run), str(data)])
+    points = run / "results" / "points.hdf5"
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if points.exists() and points.stat().st_size > 60_000:
+            break
+        time.sleep(0.05)
+    assert process.poll() is None, "the run ended before it was killed"
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    calls = []
+
+    def counted(theta, X):
+        calls.append(len(theta))
+        return line(theta, X)
+
+    fresh = BayesianRetrieval(line, LINE_PRIOR, sigma=0.1, random_state=0).fit(X, y)
+    resumed = BayesianRetrieval(
+        counted, LINE_PRIOR, sigma=0.1, log_dir=run, random_state=0
+    ).fit(X, y)
+    assert sum(calls) < fresh.n_calls_
+    error = np.hypot(resumed.log_evidence_err_, fresh.log_evidence_err_)
+    assert abs(resumed.log_evidence_ - fresh.log_evidence_) < 3 * error
