@@ -31,6 +31,7 @@ import matplotlib.pyplot as plt
 
 from skastro.datasets import load_ngc1068
 from skastro.emulation import EmulatorRegressor, run_simulations
+from skastro.io import load_estimator, save_estimator
 from skastro.metrics import error_factor
 from skastro.molecular import RadexEmulator, RadexModel
 from skastro.parameter_space import ParameterSpace, Uniform
@@ -84,20 +85,16 @@ def simulate(galaxy, radex, output, n_jobs, verbose):
 
 
 def train(galaxy, X, y, output, n_jobs, verbose):
-    path = output / "emulator.joblib"
     emulator = RadexEmulator(
         galaxy.lines,
         EmulatorRegressor(random_state=0, verbose=verbose),
         column_density="per line width",
         n_jobs=n_jobs,
     )
-    key = joblib.hash((repr(emulator), X, y))
+    path = output / f"emulator-{joblib.hash((repr(emulator), X, y))[:16]}.safetensors"
     if path.exists():
-        stored_key, stored = joblib.load(path)
-        if stored_key == key:
-            return stored
-    emulator.fit(X, y)
-    joblib.dump((key, emulator), path)
+        return load_estimator(path)
+    save_estimator(emulator.fit(X, y), path)
     return emulator
 
 

@@ -28,9 +28,9 @@ def simulate(n, seed):
     return gas, radex.solve("HCN", *gas.T).radiation_temperature[:, [0, 3]]
 
 
-X, y = simulate(8000, seed=0)
+X, y = simulate(4000, seed=0)
 X_test, y_test = simulate(2000, seed=1)
-sizes = [250, 1000, 8000]
+sizes = [250, 1000, 4000]
 
 # %%
 # The published recipe takes 20 passes over the data, hence few steps where there are

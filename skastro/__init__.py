@@ -15,11 +15,13 @@ _ESTIMATORS = {
 _SUBPACKAGES = [
     "datasets",
     "emulation",
+    "io",
     "metrics",
     "molecular",
     "parameter_space",
     "plotting",
     "retrieval",
+    "testing",
 ]
 
 __all__ = ["BayesianRetrieval", "EmulatorRegressor", "__version__"]  # noqa: F822

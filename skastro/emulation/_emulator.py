@@ -110,7 +110,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         Number of outputs.
     n_features_in_ : int
         Number of inputs.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, where ``X`` had them.
 
     Notes
@@ -271,7 +271,6 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         ValueError
             If X or y hold NaN or infinite values, or a parameter is out of range.
         """
-        from ._networks import StackedNetworks
         from ._training import affine, train_network
 
         X, y = validate_data(
@@ -318,13 +317,38 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
             )
             for i, ((_, group), seed) in enumerate(zip(tasks, seeds, strict=True))
         )
-        n_groups = len(groups)
+        self._keep(nets)
+        return self
+
+    def _keep(self, nets):
+        """Arrange trained nets by member, and stack them for prediction."""
+        n_groups = len(self._output_groups())
         self.nets_ = [nets[i : i + n_groups] for i in range(0, len(nets), n_groups)]
         self._stacked = None
         if self.module is None:
-            self._stacked = StackedNetworks(
-                [net.module_ for net in nets], self.activation
+            from ._networks import StackedNetworks
+
+            modules = [net.module_ for net in nets]
+            self._stacked = StackedNetworks(modules, self.activation)
+
+    def _restore(self, states, y_ndim):
+        """Take the weights of a file; see :mod:`skastro.io`."""
+        from ._training import restore_network
+
+        self._y_ndim = y_ndim
+        self.n_outputs_ = len(self.target_shift_)
+        module, arguments = self._module(self.n_features_in_)
+        groups = self._output_groups()
+        nets = [
+            restore_network(
+                module,
+                arguments | {"n_outputs": groups[j].stop - groups[j].start},
+                states[i, j],
+                self,
             )
+            for i, j in sorted(states)
+        ]
+        self._keep(nets)
         return self
 
     def _module(self, n_features):

@@ -1,5 +1,7 @@
 """One training run of one network, in skorch."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import torch
 from skorch import NeuralNet
@@ -13,6 +15,9 @@ from .._random import torch_seed
 #: Optimiser steps of a fit with ``max_epochs="auto"``.
 AUTO_STEPS = 3000
 
+#: Widest layer of a network that is trained on one thread.
+SMALL_NETWORK = 256
+
 
 def optimizer_class(name):
     """Return the torch optimiser of a name."""
@@ -21,6 +26,23 @@ def optimizer_class(name):
 
         return SOAP
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+
+
+@contextmanager
+def training_threads(module, device):
+    """Train small networks on one thread.
+
+    Their matrix products are too small to share: more threads wait for each other
+    longer than they compute. It also makes a fit independent of the number of cores.
+    """
+    widest = max(max(p.shape) for p in module.parameters())
+    threads = torch.get_num_threads()
+    if device == "cpu" and widest <= SMALL_NETWORK:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class TensorBatches:
@@ -186,7 +208,41 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
             device=device,
             verbose=0,
         )
-        net.fit(*tensors)
+        net.initialize()
+        with training_threads(net.module_, device):
+            net.partial_fit(*tensors)
+    return net
+
+
+def restore_network(module, module_params, state, settings):
+    """Rebuild a trained network from its weights.
+
+    Parameters
+    ----------
+    module : type of torch.nn.Module
+        Network class.
+    module_params : dict
+        Its arguments.
+    state : dict of str to ndarray
+        Its weights, by the names of the module's parameters.
+    settings : EmulatorRegressor
+        The estimator, read for its device.
+
+    Returns
+    -------
+    net : skorch.NeuralNet
+        Initialised, without history.
+    """
+    with torch_seed(0):
+        net = NeuralNet(
+            module,
+            nn.MSELoss,
+            **{f"module__{name}": value for name, value in module_params.items()},
+            train_split=None,
+            device=resolve_device(settings.device),
+            verbose=0,
+        ).initialize()
+    net.module_.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
     return net
 
 
