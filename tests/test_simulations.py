@@ -110,14 +110,72 @@ def test_wrong_outputs_are_failures(returns, message):
 
 
 def test_wrong_number_of_rows_from_a_block():
-    with pytest.warns(SimulationWarning, match="for 1 rows"):
+    with pytest.warns(SimulationWarning, match="for 1 row"):
         run_simulations(lambda thetas: np.ones((3, 2)), DESIGN, vectorized=True)
 
 
 def test_stated_number_of_outputs():
     with pytest.warns(SimulationWarning, match=r"\(5,\) was expected"):
         grid = run_simulations(simulator, DESIGN, n_outputs=5)
-    assert grid.outputs.shape == (40, 5)
+    assert grid.outputs.shape == (40, 0)
+    assert len(grid.failures) == 40
+
+
+def test_odd_one_out_is_the_failure_even_if_it_is_the_first():
+    def odd_first(theta):
+        return [1.0] if theta[0] == DESIGN[0, 0] else simulator(theta)
+
+    with pytest.warns(SimulationWarning, match=r"row 0: .*\(1,\) where \(2,\)"):
+        grid = run_simulations(odd_first, DESIGN)
+    assert_array_equal(grid.outputs[1:], EXPECTED[1:])
+
+
+def exits(theta):
+    if theta[0] > 0.9:
+        sys.exit(3)
+    return simulator(theta)
+
+
+def test_a_simulator_that_exits_is_a_failure():
+    with pytest.warns(SimulationWarning, match="SystemExit: 3"):
+        grid = run_simulations(exits, DESIGN)
+    assert_array_equal(grid.succeeded, DESIGN[:, 0] <= 0.9)
+
+
+def kills_its_process(theta):
+    if theta[0] > 0.9:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return simulator(theta)
+
+
+def test_a_simulator_that_kills_its_process_is_a_failure(tmp_path):
+    guilty = DESIGN[:, 0] > 0.9
+    checkpoint = tmp_path / "grid.jsonl"
+    for _ in range(2):
+        with pytest.warns(SimulationWarning, match="killed its process"):
+            grid = run_simulations(
+                kills_its_process, DESIGN, n_jobs=2, batch_size=3, checkpoint=checkpoint
+            )
+        assert_array_equal(grid.succeeded, ~guilty)
+        assert_array_equal(grid.outputs[~guilty], EXPECTED[~guilty])
+
+
+def test_recorded_failures_are_fatal_if_asked(tmp_path):
+    checkpoint = tmp_path / "grid.jsonl"
+    with pytest.warns(SimulationWarning):
+        run_simulations(fails_above_09, DESIGN, checkpoint=checkpoint)
+    with pytest.raises(SimulationError, match="cannot do"):
+        run_simulations(simulator, DESIGN, checkpoint=checkpoint, on_error="raise")
+
+
+def test_damaged_checkpoint_says_where(tmp_path):
+    checkpoint = tmp_path / "grid.jsonl"
+    run_simulations(simulator, DESIGN, checkpoint=checkpoint)
+    lines = checkpoint.read_text().splitlines()
+    lines[7] = lines[7][:5]
+    checkpoint.write_text("\n".join(lines) + "\n")
+    with pytest.raises(ValueError, match="damaged in line 8"):
+        run_simulations(simulator, DESIGN, checkpoint=checkpoint)
 
 
 SLOW = """

@@ -5,6 +5,8 @@ import json
 import logging
 import traceback
 import warnings
+from collections import Counter
+from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -82,56 +84,92 @@ class SimulationGrid:
         return self.parameters[self.succeeded], self.outputs[self.succeeded]
 
 
-def _simulate(simulator, design, rows, vectorized, n_outputs):
+def _failure(row, parameters, error, trace=""):
+    """Return the record of a failed simulation."""
+    return {
+        "row": row,
+        "error": error,
+        "parameters": parameters.tolist(),
+        "traceback": trace,
+    }
+
+
+def _simulate(simulator, parameters, rows, vectorized):
     """Run the simulator on some rows; return one record a row."""
-
-    def record(row, output):
-        if output is None:
-            raise TypeError("the simulator returned None")
-        output = np.atleast_1d(np.asarray(output, dtype=float))
-        if output.ndim != 1 or n_outputs not in (None, len(output)):
-            expected = "(n_outputs,)" if n_outputs is None else f"({n_outputs},)"
-            raise ValueError(
-                f"the simulator returned an array of shape {output.shape} where"
-                f" {expected} was expected"
-            )
-        return {"row": row, "output": output.tolist()}
-
-    def failure(row, error):
-        return {
-            "row": row,
-            "error": f"{type(error).__name__}: {error}",
-            "parameters": design[row].tolist(),
-            "traceback": traceback.format_exc(),
-        }
-
-    if vectorized:
+    if vectorized and len(rows) > 1:
         try:
-            outputs = np.asarray(simulator(design[rows]), dtype=float)
+            outputs = np.asarray(simulator(parameters), dtype=float)
             if outputs.ndim == 1:
                 outputs = outputs[:, None]
             if outputs.ndim != 2 or len(outputs) != len(rows):
-                raise ValueError(
-                    f"the simulator returned an array of shape {outputs.shape} for"
-                    f" {len(rows)} rows"
-                )
-            return [record(int(r), o) for r, o in zip(rows, outputs, strict=True)]
-        except Exception as error:
-            if len(rows) == 1:
-                return [failure(int(rows[0]), error)]
-            # find the rows that are to blame, and keep the rest
+                raise ValueError(f"outputs of shape {outputs.shape}")
             return [
-                result
-                for row in rows
-                for result in _simulate(simulator, design, [row], True, n_outputs)
+                {"row": int(row), "output": output.tolist()}
+                for row, output in zip(rows, outputs, strict=True)
             ]
+        except (Exception, SystemExit):
+            # find the rows that are to blame, and keep the rest
+            logger.info("a block of %d simulations failed; one by one", len(rows))
     records = []
-    for row in rows:
+    for row, theta in zip(rows.tolist(), parameters, strict=True):
         try:
-            records.append(record(int(row), simulator(design[row])))
-        except Exception as error:
-            records.append(failure(int(row), error))
+            if vectorized:
+                output = np.asarray(simulator(theta[None]), dtype=float)
+                if output.ndim == 0 or len(output) != 1:
+                    raise ValueError(
+                        "the simulator returned an array of shape"
+                        f" {output.shape} for 1 row"
+                    )
+                output = output[0]
+            else:
+                output = simulator(theta)
+            if output is None:
+                raise TypeError("the simulator returned None")
+            output = np.atleast_1d(np.asarray(output, dtype=float))
+            if output.ndim != 1:
+                raise ValueError(
+                    f"the simulator returned an array of shape {output.shape} where"
+                    " (n_outputs,) was expected"
+                )
+            records.append({"row": row, "output": output.tolist()})
+        except (Exception, SystemExit) as error:
+            text = f"{type(error).__name__}: {error}"
+            records.append(_failure(row, theta, text, traceback.format_exc()))
     return records
+
+
+def _run_batches(simulator, design, batches, vectorized, n_jobs):
+    """Yield the records of each batch as it comes, whatever happens to the workers.
+
+    A simulation that kills its process (a segmentation fault, no memory left) takes
+    the pool of processes with it. What was then under way is run again, row by row,
+    each alone; a row that kills its process again is a failure, and the rest goes on.
+    """
+    waiting = list(batches)[::-1]
+    while waiting:
+        under_way = {}
+
+        def tasks(under_way=under_way):
+            while waiting:
+                rows = waiting.pop()
+                under_way[int(rows[0])] = rows
+                yield delayed(_simulate)(simulator, design[rows], rows, vectorized)
+
+        try:
+            parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+            for records in parallel(tasks()):
+                under_way.pop(min(record["row"] for record in records))
+                yield records
+        except BrokenExecutor:
+            for row in np.concatenate(list(under_way.values())):
+                task = delayed(_simulate)(
+                    simulator, design[[row]], np.array([row]), vectorized
+                )
+                try:
+                    yield Parallel(n_jobs=2)([task])[0]
+                except BrokenExecutor:
+                    error = "BrokenExecutor: the simulation killed its process"
+                    yield [_failure(int(row), design[row], error)]
 
 
 class _Checkpoint:
@@ -141,7 +179,7 @@ class _Checkpoint:
     when the file is read, and that simulation runs again.
     """
 
-    def __init__(self, path, design, n_outputs):
+    def __init__(self, path, design):
         self.path = Path(path)
         digest = hashlib.sha256(np.ascontiguousarray(design).tobytes()).hexdigest()
         self.header = {
@@ -160,10 +198,9 @@ class _Checkpoint:
         lines = whole.decode().splitlines()
         try:
             header = json.loads(lines[0]) if lines else {}
-            records = [json.loads(line) for line in lines[1:]]
         except ValueError:
-            header, records = {}, []
-        if header.get("format") != _FORMAT:
+            header = {}
+        if not isinstance(header, dict) or header.get("format") != _FORMAT:
             raise ValueError(
                 f"`checkpoint` {str(self.path)!r} was not written by run_simulations;"
                 " name another file."
@@ -176,6 +213,15 @@ class _Checkpoint:
                 f" ({self.header['n_simulations']} of {self.header['n_parameters']});"
                 " name another file, or pass the design it was begun with."
             )
+        records = []
+        for number, line in enumerate(lines[1:], start=2):
+            try:
+                records.append(json.loads(line))
+            except ValueError:
+                raise ValueError(
+                    f"`checkpoint` {str(self.path)!r} is damaged in line {number};"
+                    " delete that line to run its simulation again."
+                ) from None
         if len(whole) < len(content):
             logger.info("%s: dropped a line that was cut short", self.path)
             with self.path.open("r+b") as file:
@@ -221,7 +267,8 @@ def run_simulations(
         Parameters of each simulation, as :meth:`ParameterSpace.sample_latin_hypercube
         <skastro.parameter_space.ParameterSpace.sample_latin_hypercube>` draws them.
     n_outputs : int, default=None
-        Length of an output. By default that of the first to finish.
+        Length of an output. By default the most common one; simulations that return
+        another are failures.
     vectorized : bool, default=False
         Whether the simulator takes blocks. When a block fails, its rows are run one
         by one, so that only the guilty are recorded as failed.
@@ -230,7 +277,8 @@ def run_simulations(
         vectorised simulator. By default 1, or 500 if vectorised.
     checkpoint : path-like, default=None
         File to which finished simulations are appended as they come. If it exists,
-        what it holds is not run again: call the same line after a kill to resume.
+        what it holds is not run again: call the same line after a kill to resume. It
+        knows its design, but not its simulator: a new simulator wants a new file.
     retry_failed : bool, default=False
         Whether to run again what the checkpoint records as failed.
     on_error : {"record", "raise"}, default="record"
@@ -288,17 +336,16 @@ def run_simulations(
 
     records, file, store = {}, None, None
     if checkpoint is not None:
-        store = _Checkpoint(checkpoint, design, n_outputs)
+        store = _Checkpoint(checkpoint, design)
         for record in store.read():
             records[record["row"]] = record
         if retry_failed:
             records = {r: rec for r, rec in records.items() if "output" in rec}
+        elif on_error == "raise":
+            _raise_first(records.values())
         file = store.open()
     todo = np.array([r for r in range(len(design)) if r not in records], dtype=int)
     batches = [todo[i : i + batch_size] for i in range(0, len(todo), batch_size)]
-    if n_outputs is None:
-        done = next((r for r in records.values() if "output" in r), None)
-        n_outputs = None if done is None else len(done["output"])
 
     from tqdm.auto import tqdm
 
@@ -310,56 +357,62 @@ def run_simulations(
         disable=not verbose,
     )
     try:
-        finished = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(
-            delayed(_simulate)(simulator, design, rows, vectorized, n_outputs)
-            for rows in batches
-        )
-        for batch in finished:
-            for i, record in enumerate(batch):
-                if "output" in record and n_outputs is None:
-                    n_outputs = len(record["output"])
-                if "output" in record and len(record["output"]) != n_outputs:
-                    batch[i] = record = {
-                        "row": record["row"],
-                        "error": (
-                            "ValueError: the simulator returned an array of shape"
-                            f" ({len(record['output'])},) where ({n_outputs},) was"
-                            " expected"
-                        ),
-                        "parameters": design[record["row"]].tolist(),
-                        "traceback": "",
-                    }
-                records[record["row"]] = record
+        for batch in _run_batches(simulator, design, batches, vectorized, n_jobs):
+            records.update({record["row"]: record for record in batch})
             if store is not None:
                 store.append(batch, file)
             bar.update(len(batch))
-            failed = next((record for record in batch if "error" in record), None)
-            if failed and on_error == "raise":
-                raise SimulationError(
-                    f"Simulation {failed['row']} with parameters"
-                    f" {failed['parameters']} failed: {failed['error']}\n"
-                    f"{failed['traceback']}"
-                )
+            if on_error == "raise":
+                _raise_first(batch)
     finally:
         bar.close()
         if file is not None:
             file.close()
-    return _collect(design, records, n_outputs)
+    _check_lengths(records, design, n_outputs)
+    if on_error == "raise":
+        _raise_first(records.values())
+    return _collect(design, records)
 
 
-def _collect(design, records, n_outputs):
-    """Return the grid, and warn of failures."""
-    outputs = np.full((len(design), n_outputs or 0), np.nan)
-    failures = []
-    for row, record in sorted(records.items()):
-        if "output" in record:
-            outputs[row] = record["output"]
-        else:
-            failures.append(
-                SimulationFailure(
-                    row, design[row], record["error"], record["traceback"]
-                )
+def _raise_first(records):
+    """Raise if a simulation failed."""
+    for record in records:
+        if "error" in record:
+            raise SimulationError(
+                f"Simulation {record['row']} with parameters {record['parameters']}"
+                f" failed: {record['error']}\n{record['traceback']}"
             )
+
+
+def _check_lengths(records, design, n_outputs):
+    """Turn outputs of another length than all the others into failures."""
+    lengths = Counter(len(r["output"]) for r in records.values() if "output" in r)
+    if not lengths:
+        return
+    if n_outputs is None:
+        n_outputs = lengths.most_common(1)[0][0]
+    for row, record in records.items():
+        length = len(record.get("output", ()))
+        if "output" in record and length != n_outputs:
+            records[row] = _failure(
+                row,
+                design[row],
+                f"ValueError: the simulator returned an array of shape ({length},)"
+                f" where ({n_outputs},) was expected",
+            )
+
+
+def _collect(design, records):
+    """Return the grid, and warn of failures."""
+    done = {row: rec["output"] for row, rec in records.items() if "output" in rec}
+    n_outputs = len(next(iter(done.values()))) if done else 0
+    outputs = np.full((len(design), n_outputs), np.nan)
+    outputs[list(done)] = list(done.values()) if done else outputs[[]]
+    failures = [
+        SimulationFailure(row, design[row], record["error"], record["traceback"])
+        for row, record in sorted(records.items())
+        if "error" in record
+    ]
     if failures:
         warnings.warn(
             f"{len(failures)} of {len(design)} simulations failed; the first, row"
