@@ -80,15 +80,15 @@ def main():
         model = RadexModel([f"{molecule}(1-0)"])
         gas = draw(molecule, arguments.batch, seed=0)
         model.solve(molecule, *gas)
-        _, ours = helpers.cpu_time(
-            lambda m=model, s=molecule, g=gas: m.solve(s, *g), arguments.repeats
-        )
-        ours = 1e3 * ours / arguments.batch
         theirs = pythonradex_solver(molecule)
         few = gas[:, : arguments.peer]
-        theirs(*few[:, :2])  # compiles
-        excitation, peer = helpers.cpu_time(lambda s=theirs, g=few: s(*g))
-        peer = 1e3 * peer / arguments.peer
+        excitation = theirs(*few)  # compiles
+        ours, peer, _ = helpers.side_by_side(
+            lambda m=model, s=molecule, g=gas: m.solve(s, *g),
+            lambda s=theirs, g=few: s(*g),
+            arguments.repeats,
+        )
+        ours, peer = 1e3 * ours / arguments.batch, 1e3 * peer / arguments.peer
         solution = model.solve(molecule, *few)
         thick = np.abs(solution.tau[:, :10]) > 0.01
         valid = np.isfinite(excitation) & thick & (solution.tau[:, :10] > 0)

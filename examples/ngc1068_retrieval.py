@@ -105,10 +105,12 @@ def train(galaxy, X, y, output, n_jobs, verbose):
 
 
 def retrieve(galaxy, emulator, output, verbose):
+    probe = galaxy.prior.sample_latin_hypercube(16, random_state=0)
+    key = joblib.hash((emulator.predict(probe), galaxy.intensity, galaxy.sigma))[:16]
     retrieval = BayesianRetrieval(
         emulator,
         galaxy.prior,
-        log_dir=output / "ultranest",
+        log_dir=output / f"ultranest-{key}",
         random_state=0,
         verbose=verbose,
     )

@@ -24,7 +24,8 @@ def training_domain(X):
         ``1 / n_samples`` of it where that is more: the samples of a design do not
         reach its bounds, but lie within about one n-th of them.
     """
-    span = np.ptp(X, axis=0) * max(0.01, 1 / len(X))
+    rounding = 1e-6 * np.abs(X).max(axis=0)  # of single precision
+    span = np.ptp(X, axis=0) * max(0.01, 1 / len(X)) + rounding
     return np.stack([X.min(axis=0) - span, X.max(axis=0) + span])
 
 
@@ -54,12 +55,17 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
         Samples.
     domain : ndarray of shape (2, n_features)
         The box of :func:`training_domain`.
-    policy : {"raise", "warn", "ignore"}
-        What to do.
+    policy : {"raise", "warn", "nan", "ignore"}
+        What to do; with ``"nan"`` it is left to the caller to write them.
     names : sequence of str, default=None
         Names of the features.
     stacklevel : int, default=4
         Whose line the warning shows.
+
+    Returns
+    -------
+    outside : ndarray of shape (n_samples,), dtype bool, or None
+        The samples to be NaN, with the policy ``"nan"`` and if there are any.
 
     Raises
     ------
@@ -67,10 +73,12 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
         With the policy ``"raise"``; the message names the first offender.
     """
     if policy == "ignore":
-        return
+        return None
     inside = in_box(X, domain)
     if inside.all():
-        return
+        return None
+    if policy == "nan":
+        return ~inside
     lower, upper = domain
     row = int(np.argmin(inside))
     column = int(np.argmax((X[row] < lower) | (X[row] > upper)))
@@ -84,3 +92,4 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
     if policy == "raise":
         raise ValueError(message)
     warnings.warn(message, ExtrapolationWarning, stacklevel=stacklevel)
+    return None

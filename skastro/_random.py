@@ -1,9 +1,13 @@
 """Seeds: random numbers that leave the caller's generators where they were."""
 
+import threading
 from contextlib import contextmanager
 
 import numpy as np
 from sklearn.utils import check_random_state
+
+#: The generators of torch and numpy belong to the process: one seeded block at a time.
+_lock = threading.RLock()
 
 
 def draw_seed(random_state):
@@ -36,7 +40,7 @@ def torch_seed(seed, device="cpu"):
 
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
-    with torch.random.fork_rng(devices=devices):
+    with _lock, torch.random.fork_rng(devices=devices):
         torch.manual_seed(seed)
         yield
 
@@ -52,9 +56,10 @@ def numpy_seed(seed):
     seed : int
         The seed.
     """
-    state = np.random.get_state()  # noqa: NPY002
-    np.random.seed(seed)  # noqa: NPY002
-    try:
-        yield
-    finally:
-        np.random.set_state(state)  # noqa: NPY002
+    with _lock:
+        state = np.random.get_state()  # noqa: NPY002
+        np.random.seed(seed)  # noqa: NPY002
+        try:
+            yield
+        finally:
+            np.random.set_state(state)  # noqa: NPY002

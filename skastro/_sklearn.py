@@ -8,8 +8,6 @@ from sklearn.base import _fit_context
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
-    InvalidParameterError,
-    Options,
     StrOptions,
 )
 from sklearn.utils.validation import _check_sample_weight, validate_data
@@ -17,8 +15,6 @@ from sklearn.utils.validation import _check_sample_weight, validate_data
 __all__ = [
     "HasMethods",
     "Interval",
-    "InvalidParameterError",
-    "Options",
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",

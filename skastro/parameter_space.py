@@ -9,6 +9,7 @@ from sklearn.utils import check_random_state
 
 from ._base import SkastroEstimator
 from ._names import closest
+from ._units import refuse_units
 
 __all__ = ["LogUniform", "Parameter", "ParameterSpace", "Uniform"]
 
@@ -38,11 +39,14 @@ class Parameter:
     """
 
     def __init__(self, distribution, unit="", *, label=None, log=False):
-        if not all(hasattr(distribution, name) for name in ("ppf", "logpdf", "cdf")):
+        wanted = ("ppf", "logpdf", "cdf", "dist", "args", "kwds")
+        if not all(hasattr(distribution, name) for name in wanted):
             raise TypeError(
                 "`distribution` must be a frozen continuous scipy.stats distribution,"
                 f" such as scipy.stats.norm(0, 1), got {distribution!r}."
             )
+        if not isinstance(unit, str):
+            raise TypeError(f"`unit` must be a string, such as 'K', got {unit!r}.")
         self.distribution = distribution
         self.unit = unit
         self.label = label
@@ -65,11 +69,18 @@ class Parameter:
         unit = f", unit={self.unit!r}" if self.unit else ""
         return f"{type(self).__name__}({self._describe()}{unit})"
 
+    def _identity(self):
+        """Return everything that makes two parameters the same, exactly."""
+        distribution = self.distribution
+        values = (*distribution.args, *sorted(distribution.kwds.items()))
+        own = (distribution.dist.name, repr(values), self.bounds)
+        return (type(self).__name__, *own, self.unit, self.label, self.log)
+
     def __eq__(self, other):
-        return isinstance(other, Parameter) and repr(self) == repr(other)
+        return isinstance(other, Parameter) and self._identity() == other._identity()
 
     def __hash__(self):
-        return hash(repr(self))
+        return hash(self._identity())
 
 
 class _Bounded(Parameter):
@@ -86,6 +97,8 @@ class _Bounded(Parameter):
 
     @staticmethod
     def _check(lower, upper, name):
+        refuse_units(lower, "lower")
+        refuse_units(upper, "upper")
         if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
             raise ValueError(
                 f"{name} needs finite bounds with lower < upper, got lower={lower!r}"

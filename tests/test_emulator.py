@@ -1,5 +1,6 @@
 import pickle
 
+import joblib
 import numpy as np
 import pytest
 import torch
@@ -145,7 +146,7 @@ def test_refits_are_bit_identical_however_many_jobs(smooth, n_jobs):
     assert (first != other).any()
 
 
-@pytest.mark.parametrize("extrapolation", ["raise", "warn", "ignore"])
+@pytest.mark.parametrize("extrapolation", ["raise", "warn", "nan", "ignore"])
 def test_extrapolation_policy(smooth, extrapolation):
     X, y, _, _ = smooth
     emulator = EmulatorRegressor(
@@ -161,8 +162,32 @@ def test_extrapolation_policy(smooth, extrapolation):
     elif extrapolation == "warn":
         with pytest.warns(ExtrapolationWarning, match=message):
             emulator.predict(outside)
+    elif extrapolation == "nan":
+        both = emulator.predict(np.vstack([inside, outside]))
+        assert_array_equal(np.isnan(both), [[False, False], [True, True]])
+        assert np.isnan(emulator.predict_gradient(outside)).all()
     else:
-        emulator.predict(outside)
+        assert np.isfinite(emulator.predict(outside)).all()
+
+
+def test_refits_are_bit_identical_in_threads(smooth):
+    X, y, X_test, _ = smooth
+    emulator = EmulatorRegressor(
+        (16,), max_epochs=10, n_members=4, random_state=3, extrapolation="ignore"
+    )
+    expected = emulator.fit(X, y).predict(X_test)
+    with joblib.parallel_config(backend="threading"):
+        threaded = clone(emulator).set_params(n_jobs=4).fit(X, y).predict(X_test)
+    assert_array_equal(threaded, expected)
+
+
+def test_early_stopping_completes_a_cycle(smooth):
+    X, y, X_test, y_test = smooth
+    emulator = EmulatorRegressor(
+        **QUICK, early_stopping=True, n_iter_no_change=2, extrapolation="ignore"
+    ).fit(X, y)
+    assert len(emulator.nets_[0][0].history) == QUICK["max_epochs"]
+    assert np.std(emulator.predict(X_test) - y_test) < 0.01
 
 
 def test_extrapolation_names_the_feature(smooth):
@@ -343,6 +368,8 @@ def test_cuda_agrees_with_cpu(smooth):
     [
         ({"hidden_layer_sizes": ()}, "positive integers"),
         ({"hidden_layer_sizes": (0,)}, "positive integers"),
+        ({"hidden_layer_sizes": (8.9,)}, "positive integers"),
+        ({"device": "gpu"}, "`device` is 'gpu'"),
         ({"module_params": {"width": 3}}, "`module` is None"),
         ({"early_stopping": True, "validation_fraction": 0.999}, "leaves none"),
         ({"lr": -1.0}, "'lr' parameter"),

@@ -118,7 +118,20 @@ def test_bad_values(make, message):
         make()
 
 
+def test_equality_is_exact():
+    assert Uniform(0, 1) == Uniform(0, 1)
+    assert Uniform(0, 1) != Uniform(0, 1.0000001)
+    assert Uniform(0, 1) != Uniform(0, 1, "K")
+    assert LogUniform(1234567, 2e6) != LogUniform(1234568, 2e6)
+    assert Parameter(stats.norm(0, 1)) != Parameter(stats.norm(0, 1), log=True)
+    assert len({Uniform(0, 1), Uniform(0, 1), LogUniform(1, 2)}) == 2
+
+
 def test_bad_types():
+    with pytest.raises(TypeError, match=r"frozen continuous scipy\.stats"):
+        Parameter(stats.norm)
+    with pytest.raises(TypeError, match="`unit` must be a string"):
+        Uniform(0, 1, 5)
     with pytest.raises(TypeError, match=r"frozen continuous scipy\.stats"):
         Parameter("uniform")
     with pytest.raises(TypeError, match="mapping"):

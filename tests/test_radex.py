@@ -334,13 +334,13 @@ def test_bad_lines(lines, error, message):
 
 def test_bad_models():
     theta = [[50.0, 1e5, 1e17, 10.0, 1.0]]
-    with pytest.raises(ValueError, match="`geometry` must be one of"):
+    with pytest.raises(ValueError, match="'geometry' parameter"):
         RadexModel(["CO(3-2)"], geometry="cube").predict(theta)
-    with pytest.raises(ValueError, match="`column_density` must be one of"):
+    with pytest.raises(ValueError, match="'column_density' parameter"):
         RadexModel(["CO(3-2)"], column_density="log").predict(theta)
     with pytest.raises(ValueError, match=r"shape \(n_models, 5\)"):
         RadexModel(["CO(3-2)"]).predict([[50.0, 1e5]])
-    with pytest.raises(ValueError, match="`background_temperature` must be positive"):
+    with pytest.raises(ValueError, match="'background_temperature' parameter"):
         RadexModel(["CO(3-2)"], background_temperature=0).predict(theta)
     with pytest.raises(TypeError, match="different units"):
         from astropy import units as u
@@ -414,6 +414,31 @@ def test_unknown_molecules():
         load_molecule("HCO")
     with pytest.raises(TypeError, match="mapping"):
         RadexModel(["CO(3-2)"], molecules=[1]).predict([[1.0] * 5])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -1e16, 0.0])
+def test_solve_checks_its_gas(bad):
+    model = RadexModel(["CO(3-2)"])
+    for position, name in enumerate(["temperature", "density", "column_density"]):
+        gas = [50.0, 1e5, 1e16]
+        gas[position] = bad
+        with pytest.raises(ValueError, match=f"`{name}` must be positive and finite"):
+            model.solve("CO", *gas)
+
+
+def test_astropy_table():
+    table = pytest.importorskip("astropy.table")
+    model = RadexModel(["CO(3-2)"])
+    theta = np.array([[50.0, 1e5, 1e17, 10.0, 1.0]])
+    assert_array_equal(
+        model.predict(table.Table(theta, names=model.parameter_names)),
+        model.predict(theta),
+    )
+    units = dict(
+        zip(model.parameter_names, ["K", "m-3", "cm-2", "km/s", ""], strict=True)
+    )
+    with pytest.raises(TypeError, match="`temperature` carries the unit K"):
+        model.predict(table.QTable(theta, names=model.parameter_names, units=units))
 
 
 def test_checked_download(tmp_path):

@@ -90,8 +90,14 @@ def test_bad_training_data(co_radex):
         emulator.fit(theta, [[1.0]])
     with pytest.raises(ValueError, match="filling factor of 0"):
         emulator.fit(theta * [1, 1, 1, 1, 0], [[1.0, 1.0]])
-    with pytest.raises(ValueError, match="negative"):
-        emulator.fit(theta, [[1.0, -1.0]])
+    with pytest.raises(ValueError, match="no model with a solution for CO"):
+        emulator.fit(theta, [[np.nan, 1.0]])
     emulator.set_params(faint_temperature=0)
-    with pytest.raises(ValueError, match="`faint_temperature` must be positive"):
+    with pytest.raises(ValueError, match="faint_temperature"):
         emulator.fit(theta, [[1.0, 1.0]])
+    with pytest.raises(TypeError, match=r"`y` carries the unit Jy"):
+        from astropy import units as u
+
+        RadexEmulator(co_radex.lines, EmulatorRegressor()).fit(
+            theta, [[1.0, 1.0]] * u.Jy
+        )

@@ -4,16 +4,22 @@ import signal
 import subprocess
 import sys
 import time
+import warnings
 
 import numpy as np
+import pandas as pd
 import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import clone
-from sklearn.model_selection import LeaveOneOut, cross_val_predict
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 
 from skastro.datasets import gas_prior, load_ngc1068
-from skastro.molecular import RadexModel
+from skastro.emulation import EmulatorRegressor
+from skastro.metrics import log_evidence_scorer
+from skastro.molecular import RadexEmulator, RadexModel
 from skastro.parameter_space import LogUniform, Parameter, ParameterSpace, Uniform
 from skastro.retrieval import BayesianRetrieval, Posterior
 
@@ -115,10 +121,49 @@ def test_posterior_predictive(straight_line):
 def test_held_out_lines(straight_line):
     X, y, line = straight_line
     retrieval = BayesianRetrieval(
-        line, LINE_PRIOR, sigma=0.1, n_live_points=50, min_ess=50, random_state=0
+        line, LINE_PRIOR, sigma=0.1, n_live_points=50, random_state=0
     )
     held_out = cross_val_predict(retrieval, X, y, cv=LeaveOneOut())
     assert_allclose(held_out, y, atol=0.4)
+
+
+def test_held_out_lines_of_a_fitted_emulator(co_emulator, co_radex):
+    """A clone keeps its forward model fitted, in every meta-estimator."""
+    y = co_radex.predict([[60.0, 5e4, 3e16, 30.0, 0.7]])[0]
+    X = co_radex.encode_lines(co_radex.lines)
+    retrieval = BayesianRetrieval(
+        co_emulator,
+        gas_prior(["CO"]),
+        sigma=100.0,
+        n_live_points=30,
+        n_steps=5,
+        frac_remain=0.5,
+        random_state=0,
+    )
+    held_out = cross_val_predict(retrieval, X, y, cv=LeaveOneOut())
+    assert (held_out > 0).all()
+    assert clone(retrieval).forward_model is co_emulator
+    search = GridSearchCV(
+        retrieval,
+        {"forward_model": [FrozenEstimator(co_emulator), FrozenEstimator(co_radex)]},
+        scoring=log_evidence_scorer,
+        cv=[([0, 1], [0, 1])],
+    ).fit(X, y)
+    assert np.ptp(search.cv_results_["mean_test_score"]) < 3
+
+
+def test_prior_is_matched_to_the_names_of_a_data_frame():
+    rng = np.random.default_rng(0)
+    frame = pd.DataFrame(rng.uniform(0, 1, (300, 3)), columns=["density", "T", "z"])
+    emulator = EmulatorRegressor((16,), max_epochs=300, random_state=0)
+    emulator.fit(frame, 10 * frame["density"] + frame["z"])
+    prior = ParameterSpace({n: Uniform(0, 1) for n in ("T", "z", "density")})
+    retrieval = BayesianRetrieval(
+        emulator, prior, sigma=0.1, n_live_points=100, random_state=0
+    ).fit([[0]], [6.5])
+    density = retrieval.posterior_.samples[:, 2]
+    assert abs(density.mean() - 0.6) < 0.03
+    assert density.std() < 0.06
 
 
 def test_posterior_summaries():
@@ -272,12 +317,20 @@ def test_unit_mix_ups(ngc1068):
     retrieval, X, y, weight = ngc1068
     with pytest.raises(TypeError, match=r"carries the unit Jy km / s.*to_value\('K km"):
         retrieval.fit(X, y * u.Unit("Jy km / s"), sample_weight=weight)
+    with pytest.raises(TypeError, match="`sample_weight` carries the unit"):
+        retrieval.fit(X, y, sample_weight=weight / u.Jy**2)
+    with pytest.raises(TypeError, match=r"`lower` carries the unit K"):
+        Uniform(10 * u.K, 20 * u.K)
+    with pytest.raises(TypeError, match=r"`density` carries the unit 1 / m3.*'cm-3'"):
+        RadexModel(["CO(3-2)"]).solve("CO", 50.0, 1e11 / u.m**3, 1e16)
+    with pytest.raises(TypeError, match="`X` carries the unit K"):
+        EmulatorRegressor().fit(X * u.K, y)
 
 
 def test_noisy_zero_is_a_fair_datum(ngc1068):
     """A negative intensity within its error is a non-detection, not a mistake."""
     retrieval, X, y, _ = ngc1068
-    retrieval.set_params(n_live_points=30, n_steps=5, min_ess=0, frac_remain=0.5)
+    retrieval.set_params(n_live_points=30, n_steps=5, frac_remain=0.5)
     retrieval.fit(X, [y[0], -10.0], sample_weight=[1e-4, 1e-2])
     assert retrieval.predict(X)[1] < 60
 
@@ -303,13 +356,64 @@ def test_forward_model_without_solutions_is_counted(straight_line):
     assert retrieval.posterior_.samples[:, 0].min() > 1.0
 
 
-def test_unconverged_radex_in_a_retrieval():
+def test_no_solution_anywhere_is_an_error():
     model = RadexModel(["CO(3-2)"], column_density="per line width", max_iter=2)
     retrieval = BayesianRetrieval(
-        model, gas_prior(["CO"]), n_live_points=30, max_calls=100, random_state=0
+        model, gas_prior(["CO"]), n_live_points=30, random_state=0
     )
-    with pytest.warns(UserWarning):
+    with (
+        pytest.warns(ConvergenceWarning, match="did not converge"),
+        pytest.raises(ValueError, match=r"no solution \(NaN\) in any of \d+"),
+    ):
         retrieval.fit([[0]], [100.0], sample_weight=[1e-2])
+
+
+def test_total_column_densities_in_a_retrieval():
+    """N/dv reaches further than a design of N and dv: that corner is impossible."""
+    prior = ParameterSpace(
+        {
+            "temperature": Uniform(10, 200, "K"),
+            "density": LogUniform(1e4, 1e6, "cm-3"),
+            "column_density_CO": LogUniform(1e15, 1e19, "cm-2"),
+            "line_width": Uniform(1, 100, "km / s"),
+            "filling_factor": Uniform(0.1, 1),
+        }
+    )
+    theta = prior.sample_latin_hypercube(1000, random_state=0)
+    radex = RadexModel(["CO(3-2)"])
+    emulator = RadexEmulator(
+        ["CO(3-2)"], EmulatorRegressor((16, 16), max_epochs=100, random_state=0)
+    ).fit(theta, radex.predict(theta))
+    retrieval = BayesianRetrieval(
+        emulator, prior, n_live_points=50, n_steps=5, random_state=0
+    )
+    y = radex.predict([[60.0, 5e4, 1e18, 30.0, 0.7]])[0]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The forward model had no solution")
+        retrieval.fit([[0]], y, sample_weight=(0.1 * y) ** -2)
+    assert_allclose(retrieval.predict([[0]]), y, rtol=0.1)
+    assert emulator.extrapolation == "raise"
+
+
+def test_absorption_lines_are_fair_data():
+    """Against a bright background cold gas is seen in absorption."""
+    lines = ["HCO+(1-0)"]
+    radex = RadexModel(
+        lines, background_temperature=30.0, column_density="per line width"
+    )
+    assert not radex.nonnegative_output and RadexModel(lines).nonnegative_output
+    prior = gas_prior(["HCO+"])
+    space = ParameterSpace(prior.parameters | {"filling_factor": Uniform(0.01, 1)})
+    theta = space.sample_latin_hypercube(500, random_state=0)
+    y = radex.predict(theta)
+    assert y.min() < 0 < y.max()
+    emulator = RadexEmulator(
+        lines,
+        EmulatorRegressor((32, 32), max_epochs=300, random_state=0),
+        column_density="per line width",
+    ).fit(theta, y)
+    assert emulator.predict(theta).min() < 0.8 * y.min()
+    assert not emulator.nonnegative_output
 
 
 # -- how it runs
@@ -355,6 +459,13 @@ def test_finished_run_is_read_back(straight_line, tmp_path):
     assert abs(again.log_evidence_ - evidence) < 0.1
     with pytest.raises(ValueError, match="another problem"):
         clone(retrieval).fit(X, y + 1)
+    other_model = clone(retrieval).set_params(
+        forward_model=lambda theta, X: counted(theta, X) + 1e-6
+    )
+    with pytest.raises(ValueError, match="another problem"):
+        other_model.fit(X, y)
+    with pytest.raises(ValueError, match="other settings"):
+        clone(retrieval).set_params(n_steps=99).fit(X, y)
 
 
 KILLED = """

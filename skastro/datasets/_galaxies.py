@@ -95,6 +95,11 @@ def load_ngc1068():
         DESCR : str
             Description and sources.
 
+    Notes
+    -----
+    The thesis leaves HCO+(4-3) out of its fits, since its chemical models fall short of
+    it; a model with a free column density for each species can fit all five.
+
     References
     ----------
     Viti et al. (2014), A&A 570, A28. Thesis, Tables 2.2 and 2.8.

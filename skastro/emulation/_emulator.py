@@ -11,6 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 from .._base import SkastroEstimator
 from .._domain import check_extrapolation, in_box, training_domain
 from .._sklearn import Interval, StrOptions, _fit_context, validate_data
+from .._units import refuse_units
 
 #: Architecture and recipe of the thesis; see :class:`EmulatorRegressor`.
 PUBLISHED_PARAMETERS = {
@@ -64,8 +65,10 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
     clip_gradient_norm : float or None, default=1.0
         Longest gradient of a step.
     early_stopping : bool, default=False
-        Whether to hold out part of the data, stop when its loss no longer falls, and
-        return to the best epoch.
+        Whether to hold out part of the data and return to the epoch where its loss
+        was lowest. With a constant learning rate training also stops there, after
+        ``n_iter_no_change`` epochs; a cycle is completed, since the loss falls in the
+        end of it.
     validation_fraction : float, default=0.1
         The part held out.
     n_iter_no_change : int, default=20
@@ -76,15 +79,17 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         Whether each output gets a network of its own, instead of one for all.
     n_members : int, default=1
         Networks in the ensemble; more than one gives ``return_std``.
-    extrapolation : {"warn", "raise", "ignore"}, default="warn"
-        What to do with samples outside the training range; see :meth:`in_domain`.
+    extrapolation : {"warn", "raise", "nan", "ignore"}, default="warn"
+        What to do with samples outside the training range (see :meth:`in_domain`):
+        predict them with a warning, raise, predict NaN, or predict them in silence.
     module : type of torch.nn.Module, default=None
         A network class of your own, called with ``n_features``, ``n_outputs`` and
         ``module_params``; the architecture parameters above are then ignored.
     module_params : dict, default=None
         Its further arguments, each also addressable as ``module__<name>``.
     callbacks : list of skorch callbacks, default=None
-        Attached to every training run.
+        Attached to every training run: all networks share them, and with ``n_jobs``
+        they are copies.
     device : str, default="cpu"
         ``"cpu"``, ``"cuda"`` or ``"auto"``.
     n_jobs : int, default=None
@@ -163,7 +168,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         "target_scaling": [StrOptions({"standard", "minmax"}), None],
         "separate_outputs": ["boolean"],
         "n_members": [Interval(Integral, 1, None, closed="left")],
-        "extrapolation": [StrOptions({"warn", "raise", "ignore"})],
+        "extrapolation": [StrOptions({"warn", "raise", "nan", "ignore"})],
         "module": [callable, None],
         "module_params": [dict, None],
         "callbacks": [list, None],
@@ -273,6 +278,8 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         """
         from ._training import affine, train_network
 
+        refuse_units(X, "X")
+        refuse_units(y, "y")
         X, y = validate_data(
             self,
             X,
@@ -360,8 +367,8 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
                 f"`module_params` is {self.module_params!r}, but `module` is None; they"
                 " are the arguments of a network class of your own."
             )
-        sizes = tuple(int(size) for size in self.hidden_layer_sizes)
-        if not sizes or min(sizes) < 1:
+        sizes = tuple(self.hidden_layer_sizes)
+        if not sizes or not all(isinstance(s, Integral) and s > 0 for s in sizes):
             raise ValueError(
                 "`hidden_layer_sizes` must hold one or more positive integers, got"
                 f" {self.hidden_layer_sizes!r}."
@@ -370,7 +377,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 
         return MultilayerPerceptron, {
             "n_features": n_features,
-            "hidden_layer_sizes": sizes,
+            "hidden_layer_sizes": [int(size) for size in sizes],
             "activation": self.activation,
         }
 
@@ -415,6 +422,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         ):
             return X
         check_is_fitted(self)
+        refuse_units(X, "X")
         return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
 
     # -- predicting
@@ -436,7 +444,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         return in_box(X, self.domain_)
 
     def _check_domain(self, X):
-        check_extrapolation(
+        return check_extrapolation(
             X,
             self.domain_,
             self.extrapolation,
@@ -467,13 +475,15 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
             ``"raise"``, or if ``return_std`` is asked of a single network.
         """
         X = self._check_features(X)
-        if return_std and self.n_members < 2:
+        if return_std and len(self.nets_) < 2:
             raise ValueError(
                 "`return_std=True` needs an ensemble; this emulator was fitted with"
-                f" n_members={self.n_members}."
+                f" n_members={len(self.nets_)}."
             )
-        self._check_domain(X)
+        outside = self._check_domain(X)
         members = self._predict_members(X)
+        if outside is not None:
+            members[:, outside] = np.nan
         y = members[0] if len(members) == 1 else members.mean(axis=0)
         if self._y_ndim == 1:
             y = y[:, 0]
@@ -498,7 +508,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
                     for net in nets
                 ]
             ).astype(X.dtype)
-        if self.separate_outputs:
+        if len(self.nets_[0]) > 1:
             y = y[..., 0].reshape(len(self.nets_), self.n_outputs_, len(X))
             y = np.swapaxes(y, 1, 2)
         y *= self.target_scale_.astype(X.dtype)
@@ -522,7 +532,7 @@ or (n_samples, n_outputs, n_features)
         import torch
 
         X = self._check_features(X)
-        self._check_domain(X)
+        outside = self._check_domain(X)
         gradient = 0.0
         for nets in self.nets_:
             jacobians = []
@@ -535,4 +545,6 @@ or (n_samples, n_outputs, n_features)
         feature_scale = np.where(self.feature_scale_ > 0, self.feature_scale_, 1.0)
         gradient *= (self.target_scale_[:, None] / feature_scale).astype(np.float32)
         gradient = gradient.astype(X.dtype)
+        if outside is not None:
+            gradient[outside] = np.nan
         return gradient[:, 0] if self._y_ndim == 1 else gradient

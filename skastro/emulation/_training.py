@@ -169,9 +169,11 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
         )
         callbacks.append(("schedule", schedule))
     if validation is not None:
+        # a cycle is completed: its loss falls in the end
+        one_cycle = settings.lr_schedule == "one_cycle"
         stopping = EarlyStopping(
             monitor="valid_loss",
-            patience=settings.n_iter_no_change,
+            patience=max_epochs if one_cycle else settings.n_iter_no_change,
             threshold=0.0,
             threshold_mode="abs",
             load_best=True,
@@ -265,6 +267,13 @@ def resolve_device(device):
     """
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"`device` is {device!r}, which torch does not know; use 'cpu', 'cuda' or"
+            " 'auto'."
+        ) from None
     if str(device).startswith("cuda") and not torch.cuda.is_available():
         raise ValueError(
             f"`device` is {device!r}, but torch finds no CUDA device; use 'cpu' or"

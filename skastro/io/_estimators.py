@@ -161,6 +161,7 @@ def _pack_radex(estimator):
         "class": "RadexEmulator",
         "parameters": _parameters(estimator, "estimator"),
         "template": _parameters(estimator.estimator),
+        "lowest_intensity": estimator.lowest_intensity_,
         "estimators": {},
     }
     arrays = {}
@@ -210,5 +211,6 @@ def _unpack_radex(description, arrays):
         }
         estimator.domains_[species] = own.pop("domain")
         estimator.estimators_[species] = _unpack_emulator(inner, own)
+    estimator.lowest_intensity_ = description["lowest_intensity"]
     estimator.n_features_in_ = len(estimator.parameter_names)
     return estimator

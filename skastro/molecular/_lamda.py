@@ -109,13 +109,13 @@ class Molecule:
         Returns
         -------
         tables : list of Collisions
-            ``[para, ortho]`` where the file has both, else ``[H2]``.
+            ``[para, ortho]`` where the file has both; else the one it has, which then
+            stands for all of the hydrogen.
 
         Raises
         ------
         ValueError
-            If the file has no rates for molecular hydrogen, or for only one of its
-            spin species.
+            If the file has no rates for molecular hydrogen.
         """
         by_partner = {table.partner: table for table in self.collisions}
         if "p-H2" in by_partner and "o-H2" in by_partner:

@@ -10,6 +10,8 @@ from sklearn.exceptions import ConvergenceWarning
 
 from .._base import SkastroEstimator
 from .._names import closest
+from .._sklearn import StrOptions
+from .._units import refuse_units
 from ._constants import GAUSSIAN_AREA
 from ._lamda import Molecule
 from ._lines import as_molecules, find_lines
@@ -41,10 +43,6 @@ def _resolve(names, molecules):
     return lines, species
 
 
-#: Dilution of the column density: over the whole line, or per km/s of its width.
-COLUMN_DENSITIES = ("total", "per line width")
-
-
 class LineModel(RegressorMixin, SkastroEstimator):
     r"""Base of the models that turn gas properties into line intensities.
 
@@ -56,8 +54,11 @@ class LineModel(RegressorMixin, SkastroEstimator):
     .. math:: I = f \cdot 1.0645\, \Delta v \cdot T_R(T, n, N / \Delta v).
     """
 
-    #: Intensities cannot be negative, which a retrieval should know.
-    nonnegative_output = True
+    _parameter_constraints: dict = {
+        "lines": ["array-like"],
+        "column_density": [StrOptions({"total", "per line width"})],
+        "molecules": [dict, None],
+    }
 
     def _resolved(self):
         """Return the model's lines and species, looked up once."""
@@ -121,19 +122,19 @@ class LineModel(RegressorMixin, SkastroEstimator):
     def _check_theta(self, theta):
         """Return ``theta`` as a float array, its columns in order, its values sane."""
         names = self.parameter_names
-        if self.column_density not in COLUMN_DENSITIES:
-            raise ValueError(
-                f"`column_density` must be one of {COLUMN_DENSITIES}, got"
-                f" {self.column_density!r}."
-            )
-        if hasattr(theta, "columns"):
+        if hasattr(theta, "columns"):  # a pandas frame or an astropy table
             missing = [name for name in names if name not in theta.columns]
             if missing:
                 raise ValueError(
                     f"`theta` lacks the columns {missing}; it has"
                     f" {list(theta.columns)}, and the model takes {names}."
                 )
-            theta = theta[names]
+            columns = [theta[name] for name in names]
+            for name, column, unit in zip(
+                names, columns, self.parameter_units, strict=True
+            ):
+                refuse_units(column, name, unit)
+            theta = np.column_stack([np.asarray(c, dtype=float) for c in columns])
         if hasattr(theta, "unit"):
             raise TypeError(
                 "`theta` must be a bare array: its columns have different units,"
@@ -191,6 +192,7 @@ class LineModel(RegressorMixin, SkastroEstimator):
         temperature, density, columns, line_width, filling = self._split(theta)
         area = filling * GAUSSIAN_AREA * line_width
         intensity = np.empty((len(theta), len(self.lines)))
+        self._validate_params()
         species = self._resolved()[1]
         for i, (name, lines) in enumerate(species.items()):
             intensity[:, lines.positions] = self._radiation_temperature(

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
 
 from .._names import closest
 from ._lamda import _SHIPPED, Molecule, load_molecule, read_lamda
@@ -61,10 +63,17 @@ def as_molecules(molecules):
             f" Molecule, got {type(molecules).__name__}."
         )
     for name, source in molecules.items():
-        known[name] = (
-            source if isinstance(source, Molecule) else read_lamda(source, name=name)
-        )
+        if not isinstance(source, Molecule):
+            path = Path(str(source))
+            source = _read_once(path, path.stat().st_mtime_ns, name)
+        known[name] = source
     return known
+
+
+@lru_cache(maxsize=64)
+def _read_once(path, modified, name):
+    """Read a file again only if it has changed."""
+    return read_lamda(path, name=name)
 
 
 def _lines_of(molecule, species):

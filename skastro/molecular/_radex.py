@@ -1,9 +1,12 @@
 """Non-LTE radiative transfer of molecular lines: the physics of RADEX."""
 
 from functools import lru_cache
+from numbers import Integral, Real
 
 import numpy as np
 
+from .._sklearn import Interval, StrOptions
+from .._units import refuse_units
 from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._line_model import LineModel
@@ -80,6 +83,14 @@ class RadexModel(LineModel):
     array([[5923., 6699.]])
     """
 
+    _parameter_constraints: dict = {
+        **LineModel._parameter_constraints,
+        "geometry": [StrOptions(set(ESCAPE_PROBABILITIES))],
+        "background_temperature": [Interval(Real, 0, None, closed="neither")],
+        "tol": [Interval(Real, 0, 1e-2, closed="neither")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+    }
+
     def __init__(
         self,
         lines,
@@ -113,8 +124,16 @@ class RadexModel(LineModel):
         -------
         self : RadexModel
         """
+        self._validate_params()
         self.n_features_in_ = self._check_theta(X).shape[1]
         return self
+
+    @property
+    def nonnegative_output(self):
+        """Whether no line can be seen in absorption, which a retrieval should know."""
+        return self.molecules is None and (
+            self.background_temperature <= CMB_TEMPERATURE
+        )
 
     def solve(self, species, temperature, density, column_density):
         """Solve the level populations of one species.
@@ -140,28 +159,33 @@ class RadexModel(LineModel):
         Raises
         ------
         ValueError
-            If a temperature lies outside the molecule's collision rates.
+            If a value is not positive and finite, or a temperature lies outside the
+            molecule's collision rates.
         """
-        if self.geometry not in ESCAPE_PROBABILITIES:
-            raise ValueError(
-                f"`geometry` must be one of {sorted(ESCAPE_PROBABILITIES)}, got"
-                f" {self.geometry!r}."
-            )
-        if not self.background_temperature > 0:
-            raise ValueError(
-                "`background_temperature` must be positive, got"
-                f" {self.background_temperature!r}."
-            )
+        self._validate_params()
         own = self._resolved()[1]
         if species not in own:
             raise ValueError(f"This model has the species {list(own)}, not {species}.")
         molecule = own[species].molecule
-        temperature, density, column_density = np.broadcast_arrays(
-            *(
-                np.atleast_1d(np.asarray(a, dtype=float))
-                for a in (temperature, density, column_density)
-            )
+        gas = {
+            "temperature": (temperature, "K"),
+            "density": (density, "cm-3"),
+            "column_density": (column_density, "cm-2 km-1 s"),
+        }
+        for name, (values, unit) in gas.items():
+            refuse_units(values, name, unit)
+        arrays = np.broadcast_arrays(
+            *(np.atleast_1d(np.asarray(v, dtype=float)) for v, _ in gas.values())
         )
+        gas = dict(zip(gas, arrays, strict=True))
+        temperature, density, column_density = arrays
+        for name, values in gas.items():
+            wrong = ~(np.isfinite(values) & (values > 0))
+            if wrong.any():
+                raise ValueError(
+                    f"`{name}` must be positive and finite, got {values[wrong][0]} and"
+                    f" {int(wrong.sum()) - 1} more; it is linear, not a logarithm."
+                )
         lower, upper = molecule.temperature_range()
         outside = (temperature < lower) | (temperature > upper)
         if outside.any():

@@ -1,6 +1,7 @@
 """Line intensities from emulators of radiative transfer."""
 
 import warnings
+from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
@@ -8,6 +9,8 @@ from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._domain import check_extrapolation, in_box, training_domain
+from .._sklearn import HasMethods, Interval, StrOptions
+from .._units import refuse_units
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
 
@@ -33,8 +36,9 @@ class RadexEmulator(LineModel):
         As for :class:`RadexModel`.
     faint_temperature : float, default=0.01
         :math:`T_0`, the radiation temperature below which the error is absolute [K].
-    extrapolation : {"raise", "warn", "ignore"}, default="raise"
-        What to do with gas outside the training range.
+    extrapolation : {"raise", "warn", "nan", "ignore"}, default="raise"
+        What to do with gas outside the training range: raise, predict with a warning,
+        predict NaN, or predict in silence.
     molecules : mapping, default=None
         As for :class:`RadexModel`.
     n_jobs : int, default=None
@@ -47,6 +51,8 @@ class RadexEmulator(LineModel):
     domains_ : dict of str to ndarray of shape (2, 3)
         The range of log10 temperature, density and column density per line width
         that each has learned.
+    lowest_intensity_ : float
+        Of the training set [K km/s]; negative if a line was in absorption.
 
     See Also
     --------
@@ -75,6 +81,14 @@ class RadexEmulator(LineModel):
     >>> emulator.fit(theta, intensity).score(theta, intensity) > 0.9
     True
     """
+
+    _parameter_constraints: dict = {
+        **LineModel._parameter_constraints,
+        "estimator": [HasMethods(["fit", "predict"])],
+        "faint_temperature": [Interval(Real, 0, None, closed="neither")],
+        "extrapolation": [StrOptions({"raise", "warn", "nan", "ignore"})],
+        "n_jobs": [Integral, None],
+    }
 
     def __init__(
         self,
@@ -113,24 +127,18 @@ class RadexEmulator(LineModel):
         Raises
         ------
         ValueError
-            If the shapes do not match, or an intensity is negative.
+            If the shapes do not match, or no model of a species has a solution.
         """
         theta = self._check_theta(X)
+        self._validate_params()
+        refuse_units(y, "y", self.output_unit)
         y = np.asarray(y, dtype=float)
+        if y.ndim == 1 and len(self.lines) == 1:
+            y = y[:, None]
         if y.shape != (len(theta), len(self.lines)):
             raise ValueError(
                 f"`y` must have shape ({len(theta)}, {len(self.lines)}), a row a model"
                 f" and a column a line, got {y.shape}."
-            )
-        if (y < 0).any():
-            raise ValueError(
-                f"`y` has {int((y < 0).sum())} negative intensities, which no model of"
-                " radiative transfer gives; the lowest is"
-                f" {np.nanmin(y):.4g} K km/s."
-            )
-        if not self.faint_temperature > 0:
-            raise ValueError(
-                f"`faint_temperature` must be positive, got {self.faint_temperature}."
             )
         temperature, density, columns, line_width, filling = self._split(theta)
         if (filling == 0).any():
@@ -142,6 +150,8 @@ class RadexEmulator(LineModel):
             features = self._features(temperature, density, columns[:, i])
             target = radiation[:, lines.positions]
             solved = ~np.isnan(target).any(axis=1)
+            if not solved.any():
+                raise ValueError(f"`y` has no model with a solution for {name}.")
             if not solved.all():
                 warnings.warn(
                     f"{int((~solved).sum())} of {len(y)} models have no solution for"
@@ -159,8 +169,14 @@ class RadexEmulator(LineModel):
             for features, target in tasks
         )
         self.estimators_ = dict(zip(species, estimators, strict=True))
+        self.lowest_intensity_ = float(np.nanmin(y))
         self.n_features_in_ = theta.shape[1]
         return self
+
+    @property
+    def nonnegative_output(self):
+        """Whether no line was in absorption, which a retrieval should know."""
+        return getattr(self, "lowest_intensity_", 0.0) >= 0
 
     def _template(self):
         """Return a new regressor; this class minds the domain, so it need not."""
@@ -217,7 +233,7 @@ class RadexEmulator(LineModel):
 
     def _radiation_temperature(self, name, lines, temperature, density, column):
         features = self._features(temperature, density, column)
-        check_extrapolation(
+        outside = check_extrapolation(
             features,
             self.domains_[name],
             self.extrapolation,
@@ -231,5 +247,8 @@ class RadexEmulator(LineModel):
         # single precision: the network's own error is a thousand times its rounding
         target = self.estimators_[name].predict(features.astype(np.float32))
         target = target.reshape(len(features), -1).astype(np.float64)
-        # above arcsinh's zero: an intensity is not negative
-        return self.faint_temperature * np.sinh(np.maximum(target, 0.0))
+        if outside is not None:
+            target[outside] = np.nan
+        if self.nonnegative_output:  # nor does the emulator's error make it so
+            target = np.maximum(target, 0.0)
+        return self.faint_temperature * np.sinh(target)

@@ -245,8 +245,8 @@ class StatisticalEquilibrium:
                 updated /= updated.sum(axis=1, keepdims=True)
                 x[active] = updated
                 n_iter[active] += 1
-                change = np.where(updated > _NEGLIGIBLE, np.abs(step), 0.0)
-                done = change.max(axis=1) < self.tol
+                change = np.where(updated <= _NEGLIGIBLE, 0.0, np.abs(step))
+                done = change.max(axis=1) < self.tol  # False where NaN
                 converged[active[done]] = True
                 active = active[~done]
         return x, n_iter, converged

@@ -56,7 +56,10 @@ class EmulatorErrorDisplay:
                 figsize=(1.6 + 1.1 * len(self.names), 3.6), layout="constrained"
             )
         if limit is None:
-            limit = 400 * (float(np.max(self.factors)) - 1) or 1.0
+            # infinite where a prediction is not positive, NaN where nothing counts
+            finite = self.factors[np.isfinite(self.factors)]
+            limit = 400 * (float(finite.max()) - 1) if finite.size else 100.0
+            limit = min(limit, 100.0) or 1.0
         inside = [errors[np.abs(errors) < limit] for errors in self.errors]
         parts = ax.violinplot(
             [values if values.size > 1 else np.zeros(2) for values in inside],

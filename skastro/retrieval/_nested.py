@@ -14,7 +14,7 @@ _REGION_MAX_DIMENSION = 4
 
 @dataclass(frozen=True)
 class NestedSamplingRun:
-    """What nested sampling found, in the unit cube's parameters."""
+    """What nested sampling found; ``well_mixed`` is UltraNest's own test of it."""
 
     samples: np.ndarray
     weighted_samples: np.ndarray
@@ -23,15 +23,21 @@ class NestedSamplingRun:
     log_evidence: float
     log_evidence_err: float
     n_calls: int
-    insertion_order_converged: bool
+    well_mixed: bool
 
 
+@contextlib.contextmanager
 def _silence():
     """Keep UltraNest from installing a handler that prints."""
     logger = logging.getLogger("ultranest")
-    if not logger.handlers:
-        logger.addHandler(logging.NullHandler())
-        logger.propagate = False
+    handler, propagate = logging.NullHandler(), logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    try:
+        yield
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = propagate
 
 
 @contextlib.contextmanager
@@ -68,7 +74,6 @@ def nested_sampling(
     n_steps,
     population_size,
     frac_remain,
-    min_ess,
     max_calls,
     log_dir,
     seed,
@@ -86,7 +91,7 @@ def nested_sampling(
         From parameters, (n, d), to finite log-likelihoods, (n,).
     sampler : {"auto", "slice", "region"}
         How new points are found; ``"auto"`` is ``"region"`` in few dimensions.
-    n_live_points, n_steps, population_size, frac_remain, min_ess, max_calls :
+    n_live_points, n_steps, population_size, frac_remain, max_calls :
         See :class:`BayesianRetrieval`.
     log_dir : path-like or None
         Folder that a killed run is resumed from.
@@ -102,10 +107,13 @@ def nested_sampling(
     import ultranest
     from ultranest import popstepsampler
 
-    _silence()
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
-    with numpy_seed(seed), _progress(log_likelihood, verbose) as counted:
+    with (
+        numpy_seed(seed),
+        _silence(),
+        _progress(log_likelihood, verbose) as counted,
+    ):
         nested = ultranest.ReactiveNestedSampler(
             list(names),
             counted,
@@ -127,7 +135,7 @@ def nested_sampling(
                 min_num_live_points=n_live_points,
                 cluster_num_live_points=min(40, n_live_points),
                 frac_remain=frac_remain,
-                min_ess=min_ess,
+                min_ess=0,
                 dlogz=np.inf,
                 dKL=np.inf,
                 max_ncalls=max_calls,
@@ -149,5 +157,5 @@ def nested_sampling(
         log_evidence=float(result["logz"]),
         log_evidence_err=float(result["logzerr"]),
         n_calls=int(result["ncall"]),
-        insertion_order_converged=bool(order_test.get("converged", True)),
+        well_mixed=bool(order_test.get("converged", True)),
     )

@@ -1,5 +1,6 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
+import copy
 import hashlib
 import json
 import logging
@@ -8,7 +9,7 @@ from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import RegressorMixin
+from sklearn.base import RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
@@ -22,6 +23,7 @@ from .._sklearn import (
     _fit_context,
     validate_data,
 )
+from .._units import refuse_units
 from ..parameter_space import ParameterSpace
 from ._nested import nested_sampling
 from ._posterior import Posterior
@@ -52,10 +54,14 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         :class:`~skastro.molecular.RadexModel`, or a fitted
         :class:`~skastro.molecular.RadexEmulator` or
         :class:`~skastro.emulation.EmulatorRegressor`, of which the one column of
-        ``X`` picks the outputs: their positions, as ``encode_lines`` gives them.
+        ``X`` picks the outputs: their positions, as ``encode_lines`` gives them. It
+        stays fitted when the retrieval is cloned; in the grid of a search, wrap it in
+        ``sklearn.frozen.FrozenEstimator``.
     prior : ParameterSpace
-        Prior of the parameters. Where the forward model names its parameters, they
-        are matched by name, in any order, and their units compared.
+        Prior of the parameters. Where the forward model names its parameters (or was
+        fitted on a data frame), they are matched by name, in any order, and their
+        units are compared. At most 1 % of it may lie outside the training range of an
+        emulator; that part counts as impossible.
     sigma : float, default=None
         Standard deviation of a row of unit weight. By default 1 with
         ``sample_weight``, which then is ``1 / sigma**2`` of each row, and required
@@ -74,8 +80,6 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         Walkers of the slice sampler, evaluated together.
     frac_remain : float, default=0.01
         Fraction of the evidence left in the live points at which to stop.
-    min_ess : int, default=400
-        Effective number of posterior samples to reach.
     max_calls : int or None, default=None
         Likelihood evaluations at which to stop early, with a warning.
     log_dir : path-like, default=None
@@ -132,7 +136,6 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         "n_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "population_size": [Interval(Integral, 2, None, closed="left")],
         "frac_remain": [Interval(Real, 0, 1, closed="neither")],
-        "min_ess": [Interval(Integral, 0, None, closed="left")],
         "max_calls": [Interval(Integral, 1, None, closed="left"), None],
         "log_dir": [str, Path, None],
         "random_state": ["random_state"],
@@ -150,7 +153,6 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         n_steps="auto",
         population_size=100,
         frac_remain=0.01,
-        min_ess=400,
         max_calls=None,
         log_dir=None,
         random_state=None,
@@ -164,7 +166,6 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         self.n_steps = n_steps
         self.population_size = population_size
         self.frac_remain = frac_remain
-        self.min_ess = min_ess
         self.max_calls = max_calls
         self.log_dir = log_dir
         self.random_state = random_state
@@ -193,31 +194,25 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             If the data are not finite or cannot come from the forward model, if no
             uncertainty is given, or if prior and forward model disagree.
         """
-        if hasattr(y, "unit"):
-            expected = getattr(self.forward_model, "output_unit", None)
-            remedy = (
-                "its value in the unit of the forward model"
-                if expected is None
-                else f"y.to_value({expected!r})"
-            )
-            raise TypeError(
-                f"`y` carries the unit {y.unit}; inside estimators there are bare"
-                f" arrays, so pass {remedy}."
-            )
+        refuse_units(y, "y", getattr(self.forward_model, "output_unit", None))
+        refuse_units(sample_weight, "sample_weight")
         X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
         weight = self._weights(X, sample_weight)
         used = weight > 0
         if not used.any():
             raise ValueError("`sample_weight` is zero in every row: nothing to fit.")
-        self._order = self._check_prior()
+        self._model = self._prepared_model()
+        self._order = self._match_prior()
+        self._check_domain()
         self._check_rows(X)
         self._check_data(X, y, weight)
         X_used, y_used, weight = X[used], y[used], weight[used]
         constant = 0.5 * np.sum(np.log(weight / (2 * np.pi)))
-        n_unsolved = 0
+        n_evaluated = n_unsolved = 0
 
         def log_likelihood(theta):
-            nonlocal n_unsolved
+            nonlocal n_evaluated, n_unsolved
+            n_evaluated += len(theta)
             residual = self._forward(theta, X_used) - y_used
             values = constant - 0.5 * (residual**2 @ weight)
             unsolved = np.isnan(values)
@@ -228,7 +223,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
         n_parameters = len(self.prior)
         n_steps = 4 * n_parameters if self.n_steps == "auto" else self.n_steps
-        self._check_log_dir(X, y, weight)
+        self._check_log_dir(X, y, weight, n_steps)
         run = nested_sampling(
             self.prior.names,
             self.prior.transform,
@@ -238,16 +233,28 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             n_steps=n_steps,
             population_size=self.population_size,
             frac_remain=self.frac_remain,
-            min_ess=self.min_ess,
             max_calls=self.max_calls,
             log_dir=self.log_dir,
             seed=draw_seed(self.random_state),
             verbose=self.verbose,
         )
+        if not run.log_likelihoods.max() > _IMPOSSIBLE:
+            raise ValueError(
+                f"`forward_model` had no solution (NaN) in any of {n_evaluated}"
+                " evaluations over the prior: there is nothing to retrieve."
+            )
+        if not run.well_mixed:
+            warnings.warn(
+                "The insertion order of new points is not uniform: they depend on those"
+                " they replaced, and the evidence may be biased. Raise `n_steps` or"
+                " `n_live_points`.",
+                UserWarning,
+                stacklevel=2,
+            )
         if n_unsolved:
             warnings.warn(
                 f"The forward model had no solution (NaN) in {n_unsolved} of"
-                f" {run.n_calls} evaluations, which were taken as impossible.",
+                f" {n_evaluated} evaluations, which were taken as impossible.",
                 UserWarning,
                 stacklevel=2,
             )
@@ -276,21 +283,45 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     def _forward(self, theta, X):
         """Return predictions of shape (n_draws, n_rows)."""
-        model = self.forward_model
-        if hasattr(model, "predict"):
-            if self._order is not None:
-                theta = theta[:, self._order]
-            outputs = model.predict(theta)
-            outputs = outputs.reshape(len(theta), -1)
-            predicted = outputs[:, X[:, 0].astype(int)]
+        if hasattr(self._model, "predict"):
+            predicted = self._outputs(theta)[:, X[:, 0].astype(int)]
         else:
-            predicted = np.asarray(model(theta, X), dtype=float)
+            predicted = np.asarray(self._model(theta, X), dtype=float)
         if predicted.shape != (len(theta), len(X)):
             raise ValueError(
                 f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
                 f" (n_draws, n_rows); it returned {predicted.shape}."
             )
         return predicted
+
+    def _outputs(self, theta):
+        """Return all outputs of a model with ``predict``, (n_draws, n_outputs)."""
+        outputs = np.asarray(self._ask(self._model.predict, theta))
+        return outputs.reshape(len(theta), -1)
+
+    def _ask(self, method, theta):
+        """Call a method of the model with the parameters in its own order."""
+        if self._order is not None:
+            theta = theta[:, self._order]
+        if not hasattr(self._model, "feature_names_in_"):
+            return method(theta)
+        with warnings.catch_warnings():
+            # the columns were matched by name, once
+            warnings.filterwarnings("ignore", "X does not have valid feature names")
+            return method(theta)
+
+    def _prepared_model(self):
+        """Return the forward model; an emulator says NaN where it knows nothing."""
+        model = self.forward_model
+        if self._minds_domain():
+            model = copy.copy(model)
+            model.extrapolation = "nan"
+        return model
+
+    def _minds_domain(self):
+        """Whether the forward model is an emulator that may not extrapolate."""
+        policy = getattr(self.forward_model, "extrapolation", "ignore")
+        return hasattr(self.forward_model, "in_domain") and policy != "ignore"
 
     def _output_names(self, X):
         """Name the rows of ``X`` in messages."""
@@ -301,13 +332,10 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     def _check_rows(self, X):
         """Check that ``X`` picks outputs that the model has."""
-        model = self.forward_model
-        if not hasattr(model, "predict"):
+        if not hasattr(self._model, "predict"):
             return
         probe = self.prior.transform(np.full((1, len(self.prior)), 0.5))
-        if self._order is not None:
-            probe = probe[:, self._order]
-        n_outputs = np.asarray(model.predict(probe)).reshape(1, -1).shape[1]
+        n_outputs = self._outputs(probe).shape[1]
         if X.shape[1] != 1:
             raise ValueError(
                 "With a forward model that has `predict`, `X` must have one column, the"
@@ -324,33 +352,29 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
                 f" {positions[wrong][0]:g}."
             )
 
-    def _check_prior(self):
+    def _match_prior(self):
         """Match the prior to the model's parameters; return their order."""
         model, prior = self.forward_model, self.prior
         names = getattr(model, "parameter_names", None)
-        order = None
-        if names is not None:
-            names = list(names)
-            for name in names:
-                if name not in prior.names:
-                    raise ValueError(
-                        f"`prior` lacks {name!r}, a parameter of `forward_model`, which"
-                        f" takes {names}." + closest(name, prior.names)
-                    )
-            extra = [name for name in prior.names if name not in names]
-            if extra:
+        if names is None:
+            names = getattr(model, "feature_names_in_", None)
+        if names is None:
+            return None
+        names = list(names)
+        for name in names:
+            if name not in prior.names:
                 raise ValueError(
-                    f"`prior` has {extra}, which `forward_model` does not take; it"
-                    f" takes {names}."
+                    f"`prior` lacks {name!r}, a parameter of `forward_model`, which"
+                    f" takes {names}." + closest(name, prior.names)
                 )
-            order = [prior.names.index(name) for name in names]
-            self._check_units(names, getattr(model, "parameter_units", None))
-        if hasattr(model, "in_domain"):
-            corners = prior.bounds.T
-            if order is not None:
-                corners = corners[:, order]
-            self._check_domain(model, corners, names)
-        return order
+        extra = [name for name in prior.names if name not in names]
+        if extra:
+            raise ValueError(
+                f"`prior` has {extra}, which `forward_model` does not take; it takes"
+                f" {names}."
+            )
+        self._check_units(names, getattr(model, "parameter_units", None))
+        return [prior.names.index(name) for name in names]
 
     def _check_units(self, names, units):
         """Compare the units of prior and forward model."""
@@ -373,21 +397,18 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
                     f" takes it in {unit or 'no unit'}; give its bounds in that unit."
                 )
 
-    def _check_domain(self, model, corners, names):
+    def _check_domain(self):
         """Check that the prior stays where an emulator has learned."""
-        finite = np.isfinite(corners).all()
-        if finite and np.all(model.in_domain(corners)):
+        if not self._minds_domain():
             return
-        domain = getattr(model, "domain_", None)
-        learned = "" if domain is None else f" It learned {domain.T.tolist()}."
-        raise ValueError(
-            "`prior` reaches outside the range that `forward_model` has learned; its"
-            f" bounds are {corners.T.tolist()}"
-            + (f" for {names}." if names else ".")
-            + learned
-            + " An emulator only interpolates: narrow the prior, or train the emulator"
-            " on a design of this prior."
-        )
+        theta = self.prior.sample_latin_hypercube(2048, random_state=0)
+        outside = 1 - np.mean(self._ask(self._model.in_domain, theta))
+        if outside > 0.01:
+            raise ValueError(
+                "`prior` reaches outside the range that `forward_model` has learned, by"
+                f" {100 * outside:.0f} % of its volume. An emulator only interpolates:"
+                " narrow the prior, or train the emulator on a design of this prior."
+            )
 
     # -- the data
 
@@ -419,30 +440,43 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
                 " baseline and the sign, or leave these lines out."
             )
 
-    def _check_log_dir(self, X, y, weight):
-        """Keep a run from being continued with other data or another prior."""
+    def _check_log_dir(self, X, y, weight, n_steps):
+        """Keep a run from being continued with another problem or other settings."""
         if self.log_dir is None:
             return
+        # a fixed look at the forward model, in place of its code
+        probe = self.prior.sample_latin_hypercube(16, random_state=0)
         problem = hashlib.sha256()
-        for array in (X, y, weight):
-            problem.update(np.ascontiguousarray(array).tobytes())
-        problem.update(repr(self.prior).encode())
+        for array in (X, y, weight, probe, self._forward(probe, X)):
+            problem.update(np.ascontiguousarray(array, dtype=float).tobytes())
         settings = {
             "problem": problem.hexdigest(),
             "n_live_points": int(self.n_live_points),
+            "n_steps": int(n_steps),
+            "population_size": int(self.population_size),
+            "sampler": self.sampler,
         }
         path = Path(self.log_dir) / "skastro.json"
-        if path.exists():
-            found = json.loads(path.read_text())
-            if found != settings:
-                raise ValueError(
-                    f"`log_dir` {str(self.log_dir)!r} holds a run of another problem"
-                    " (other data, weights, prior or `n_live_points`); name another"
-                    " folder."
-                )
-        else:
+        if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(json.dumps(settings))
+        elif json.loads(path.read_text()) != settings:
+            raise ValueError(
+                f"`log_dir` {str(self.log_dir)!r} holds a run of another problem (other"
+                " data, weights, prior or forward model) or with other settings of the"
+                " sampler; name another folder."
+            )
+
+    def __sklearn_clone__(self):
+        """Clone, but keep a fitted forward model fitted: it is not learned here."""
+        parameters = {
+            name: value if name == "forward_model" else clone(value, safe=False)
+            for name, value in self.get_params(deep=False).items()
+        }
+        cloned = type(self)(**parameters)
+        if hasattr(self, "_metadata_request"):
+            cloned._metadata_request = copy.deepcopy(self._metadata_request)
+        return cloned
 
     # -- prediction
 
@@ -466,6 +500,9 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     def predict(self, X, return_std=False):
         """Predict lines or channels, averaged over the posterior.
+
+        The spread is that of the model's predictions; a new measurement has its own
+        noise on top.
 
         Parameters
         ----------
