@@ -96,6 +96,8 @@ def test_every_estimator_is_checked():
     assert public == set(INSTANCES) | set(PHYSICAL)
 
 
+# so few live points and steps are for speed, and rightly warned of
+@pytest.mark.filterwarnings("ignore:The insertion order of new points")
 @parametrize_with_checks([e for instances in INSTANCES.values() for e in instances])
 def test_scikit_learn(estimator, check):
     check(estimator)
