@@ -113,7 +113,7 @@ def main():
         f"Factor within which {arguments.test:,} unseen RADEX models of T_R > 0.1 K are"
         " predicted. Defaults: one network for the ten lowest lines of a molecule,"
         " logarithmic inputs, arcsinh(T_R / 10 mK). Published: one network a line, L1"
-        " loss, T and n(H2) linear, log column. Infinite: some prediction is not positive.",
+        " loss, T and n(H2) linear, log column. Infinite: predictions not positive.",
         helpers.table(
             ["line", "recipe", "median", "95 %", "worst", "CPU s a network"],
             rows,

@@ -252,9 +252,9 @@ def main():
         helpers.table(HEADER, [direct, fast]),
         "Shift of the medians, in units of half the 68 % interval, between the two"
         f" runs: {shift(emulated, exact)}.",
-        "And between the emulator's posterior and the same samples weighted by the ratio"
-        f" of RADEX's likelihood to the emulator's: {shift(emulated, reweighted)}; ln Z"
-        f" moves by {np.log(weights @ np.exp(log_ratio) / weights.sum()):+.4f}.",
+        "And between the emulator's posterior and the same samples weighted by RADEX's"
+        f" likelihood: {shift(emulated, reweighted)}; ln Z moves by"
+        f" {np.log(weights @ np.exp(log_ratio) / weights.sum()):+.4f}.",
         "## Linear Gaussian models of known evidence and posterior\n\n"
         f"{arguments.seeds} seeds.",
         helpers.table(
