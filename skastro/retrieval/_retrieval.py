@@ -13,7 +13,6 @@ from sklearn.base import RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
-from .._names import closest
 from .._random import draw_seed
 from .._sklearn import (
     HasMethods,
@@ -25,6 +24,7 @@ from .._sklearn import (
 )
 from .._units import refuse_units
 from ..parameter_space import ParameterSpace
+from ._forward import ForwardModel
 from ._nested import nested_sampling
 from ._posterior import Posterior
 
@@ -201,10 +201,8 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         used = weight > 0
         if not used.any():
             raise ValueError("`sample_weight` is zero in every row: nothing to fit.")
-        self._model = self._prepared_model()
-        self._order = self._match_prior()
-        self._check_domain()
-        self._check_rows(X)
+        self._forward = ForwardModel(self.forward_model, self.prior)
+        self._forward.check_rows(X)
         self._check_data(X, y, weight)
         X_used, y_used, weight = X[used], y[used], weight[used]
         constant = 0.5 * np.sum(np.log(weight / (2 * np.pi)))
@@ -279,137 +277,6 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         self.n_calls_ = run.n_calls
         return self
 
-    # -- the forward model, whatever it is
-
-    def _forward(self, theta, X):
-        """Return predictions of shape (n_draws, n_rows)."""
-        if hasattr(self._model, "predict"):
-            predicted = self._outputs(theta)[:, X[:, 0].astype(int)]
-        else:
-            predicted = np.asarray(self._model(theta, X), dtype=float)
-        if predicted.shape != (len(theta), len(X)):
-            raise ValueError(
-                f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
-                f" (n_draws, n_rows); it returned {predicted.shape}."
-            )
-        return predicted
-
-    def _outputs(self, theta):
-        """Return all outputs of a model with ``predict``, (n_draws, n_outputs)."""
-        outputs = np.asarray(self._ask(self._model.predict, theta))
-        return outputs.reshape(len(theta), -1)
-
-    def _ask(self, method, theta):
-        """Call a method of the model with the parameters in its own order."""
-        if self._order is not None:
-            theta = theta[:, self._order]
-        if not hasattr(self._model, "feature_names_in_"):
-            return method(theta)
-        with warnings.catch_warnings():
-            # the columns were matched by name, once
-            warnings.filterwarnings("ignore", "X does not have valid feature names")
-            return method(theta)
-
-    def _prepared_model(self):
-        """Return the forward model; an emulator says NaN where it knows nothing."""
-        model = self.forward_model
-        if self._minds_domain():
-            model = copy.copy(model)
-            model.extrapolation = "nan"
-        return model
-
-    def _minds_domain(self):
-        """Whether the forward model is an emulator that may not extrapolate."""
-        policy = getattr(self.forward_model, "extrapolation", "ignore")
-        return hasattr(self.forward_model, "in_domain") and policy != "ignore"
-
-    def _output_names(self, X):
-        """Name the rows of ``X`` in messages."""
-        names = getattr(self.forward_model, "output_names", None)
-        if names is None:
-            return [f"row {i}" for i in range(len(X))]
-        return [names[int(i)] for i in X[:, 0]]
-
-    def _check_rows(self, X):
-        """Check that ``X`` picks outputs that the model has."""
-        if not hasattr(self._model, "predict"):
-            return
-        probe = self.prior.transform(np.full((1, len(self.prior)), 0.5))
-        n_outputs = self._outputs(probe).shape[1]
-        if X.shape[1] != 1:
-            raise ValueError(
-                "With a forward model that has `predict`, `X` must have one column, the"
-                f" positions of the observed outputs; got {X.shape[1]} columns. Use"
-                " `forward_model.encode_lines([...])` where it has that."
-            )
-        positions = X[:, 0]
-        wrong = (positions != np.round(positions)) | (positions < 0)
-        wrong |= positions >= n_outputs
-        if wrong.any():
-            raise ValueError(
-                f"`X` must hold positions among the {n_outputs} outputs of"
-                f" `forward_model`, 0 to {n_outputs - 1}; got"
-                f" {positions[wrong][0]:g}."
-            )
-
-    def _match_prior(self):
-        """Match the prior to the model's parameters; return their order."""
-        model, prior = self.forward_model, self.prior
-        names = getattr(model, "parameter_names", None)
-        if names is None:
-            names = getattr(model, "feature_names_in_", None)
-        if names is None:
-            return None
-        names = list(names)
-        for name in names:
-            if name not in prior.names:
-                raise ValueError(
-                    f"`prior` lacks {name!r}, a parameter of `forward_model`, which"
-                    f" takes {names}." + closest(name, prior.names)
-                )
-        extra = [name for name in prior.names if name not in names]
-        if extra:
-            raise ValueError(
-                f"`prior` has {extra}, which `forward_model` does not take; it takes"
-                f" {names}."
-            )
-        self._check_units(names, getattr(model, "parameter_units", None))
-        return [prior.names.index(name) for name in names]
-
-    def _check_units(self, names, units):
-        """Compare the units of prior and forward model."""
-        if units is None:
-            return
-        from astropy import units as u
-
-        for name, unit in zip(names, units, strict=True):
-            own = self.prior[name].unit
-            try:
-                u.Unit(own)
-            except ValueError as error:
-                raise ValueError(
-                    f"`prior` gives {name!r} in {own!r}, which is no unit that astropy"
-                    f" knows; `forward_model` takes it in {unit!r}."
-                ) from error
-            if u.Unit(own) != u.Unit(unit):
-                raise ValueError(
-                    f"`prior` gives {name!r} in {own or 'no unit'}, but `forward_model`"
-                    f" takes it in {unit or 'no unit'}; give its bounds in that unit."
-                )
-
-    def _check_domain(self):
-        """Check that the prior stays where an emulator has learned."""
-        if not self._minds_domain():
-            return
-        theta = self.prior.sample_latin_hypercube(2048, random_state=0)
-        outside = 1 - np.mean(self._ask(self._model.in_domain, theta))
-        if outside > 0.01:
-            raise ValueError(
-                "`prior` reaches outside the range that `forward_model` has learned, by"
-                f" {100 * outside:.0f} % of its volume. An emulator only interpolates:"
-                " narrow the prior, or train the emulator on a design of this prior."
-            )
-
     # -- the data
 
     def _weights(self, X, sample_weight):
@@ -428,11 +295,11 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     def _check_data(self, X, y, weight):
         """Check that a model of non-negative outputs could have made the data."""
-        if not getattr(self.forward_model, "nonnegative_output", False):
+        if not self._forward.nonnegative:
             return
         impossible = y * np.sqrt(weight) < -3.0
         if impossible.any():
-            names = self._output_names(X)
+            names = self._forward.row_names(X)
             names = [names[i] for i in np.flatnonzero(impossible)]
             raise ValueError(
                 f"`y` is negative by more than 3 sigma for {names}:"
@@ -495,7 +362,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        self._check_rows(X)
+        self._forward.check_rows(X)
         return self._forward(self.posterior_.samples, X)
 
     def predict(self, X, return_std=False):
