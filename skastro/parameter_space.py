@@ -394,7 +394,11 @@ class ParameterSpace(SkastroEstimator):
         McKay, Beckman & Conover (1979), Technometrics 21, 239.
         """
         seed = check_random_state(random_state).randint(np.iinfo(np.int32).max)
-        sampler = qmc.LatinHypercube(len(self), seed=np.random.default_rng(seed))
+        generator = np.random.default_rng(seed)
+        try:
+            sampler = qmc.LatinHypercube(len(self), rng=generator)
+        except TypeError:  # scipy < 1.15
+            sampler = qmc.LatinHypercube(len(self), seed=generator)
         return self.transform(sampler.random(n_samples))
 
     def sample(self, n_samples, random_state=None):

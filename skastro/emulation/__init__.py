@@ -1,7 +1,8 @@
 """Emulation: grids of simulations, and networks that learn them."""
 
 from .._domain import ExtrapolationWarning
-from ._emulator import PUBLISHED_PARAMETERS, EmulatorRegressor
+from ._emulator import EmulatorRegressor
+from ._published import PUBLISHED_PARAMETERS
 from ._simulations import (
     SimulationError,
     SimulationFailure,
