@@ -460,7 +460,7 @@ def test_finished_run_is_read_back(straight_line, tmp_path):
     with pytest.raises(ValueError, match="another problem"):
         clone(retrieval).fit(X, y + 1)
     other_model = clone(retrieval).set_params(
-        forward_model=lambda theta, X: counted(theta, X) + 1e-6
+        forward_model=lambda theta, X: counted(theta, X) + 0.01
     )
     with pytest.raises(ValueError, match="another problem"):
         other_model.fit(X, y)

@@ -311,10 +311,9 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         """Keep a run from being continued with another problem or other settings."""
         if self.log_dir is None:
             return
-        # a fixed look at the forward model, in place of its code
         probe = self.prior.sample_latin_hypercube(16, random_state=0)
         problem = hashlib.sha256()
-        for array in (X, y, weight, probe, self._forward(probe, X)):
+        for array in (X, y, weight, probe):
             problem.update(np.ascontiguousarray(array, dtype=float).tobytes())
         settings = {
             "problem": problem.hexdigest(),
@@ -323,11 +322,20 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             "population_size": int(self.population_size),
             "sampler": self.sampler,
         }
+        # a fixed look at the forward model, in place of its code; compared to the
+        # precision that survives another number of threads
+        predictions = self._forward(probe, X)
         path = Path(self.log_dir) / "skastro.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(settings))
-        elif json.loads(path.read_text()) != settings:
+            text = json.dumps(settings | {"predictions": predictions.tolist()})
+            path.write_text(text, encoding="utf-8")
+            return
+        found = json.loads(path.read_text(encoding="utf-8"))
+        same = np.allclose(
+            found.pop("predictions"), predictions, rtol=1e-4, equal_nan=True
+        )
+        if found != settings or not same:
             raise ValueError(
                 f"`log_dir` {str(self.log_dir)!r} holds a run of another problem (other"
                 " data, weights, prior or forward model) or with other settings of the"
