@@ -332,10 +332,10 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             path.write_text(text, encoding="utf-8")
             return
         found = json.loads(path.read_text(encoding="utf-8"))
-        same = np.allclose(
-            found.pop("predictions"), predictions, rtol=1e-4, equal_nan=True
-        )
-        if found != settings or not same:
+        before = found.pop("predictions", None)
+        if found != settings or not np.allclose(
+            before, predictions, rtol=1e-4, equal_nan=True
+        ):
             raise ValueError(
                 f"`log_dir` {str(self.log_dir)!r} holds a run of another problem (other"
                 " data, weights, prior or forward model) or with other settings of the"
