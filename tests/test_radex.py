@@ -126,18 +126,6 @@ def test_thesis_direct_intensities(n_phases):
     assert_allclose(intensity, galaxy.intensity, rtol=0.02)
 
 
-def test_synthetic_galaxies_are_those_of_the_reference_tables(shared_data):
-    import json
-
-    cases = json.loads((shared_data / "chem" / "cases.json").read_text())
-    for n_phases, table in ((1, "table_2_4"), (2, "table_2_6")):
-        galaxy = load_synthetic_galaxy(n_phases)
-        assert (
-            dict(zip(galaxy.lines, galaxy.intensity, strict=True))
-            == cases[table]["direct"]
-        )
-
-
 # -- against analytic limits
 
 

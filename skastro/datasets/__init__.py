@@ -1,5 +1,10 @@
 """Real and synthetic data."""
 
-from ._galaxies import gas_prior, load_ngc1068, load_synthetic_galaxy
+from ._galaxies import (
+    chemical_prior,
+    gas_prior,
+    load_ngc1068,
+    load_synthetic_galaxy,
+)
 
-__all__ = ["gas_prior", "load_ngc1068", "load_synthetic_galaxy"]
+__all__ = ["chemical_prior", "gas_prior", "load_ngc1068", "load_synthetic_galaxy"]

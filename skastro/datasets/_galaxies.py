@@ -75,6 +75,42 @@ def gas_prior(species=("CO", "HCN", "HCO+", "CS")):
     )
 
 
+def chemical_prior():
+    """Prior of one gas phase whose abundances follow from chemistry.
+
+    Returns
+    -------
+    prior : ParameterSpace
+        Thesis, Table 2.2: temperature, density, metallicity [solar], visual
+        extinction, radiation field [Draine], cosmic-ray ionisation rate
+        [1.3e-17 s^-1], line width and filling factor.
+
+    Notes
+    -----
+    Table 2.2 and the text of the thesis disagree on the ionisation rate, uniform in
+    the one and log-uniform in the other, as here, and on the lowest metallicity, 0 or
+    0.2; it is 0.2 here.
+
+    Examples
+    --------
+    >>> from skastro.datasets import chemical_prior
+    >>> chemical_prior()["metallicity"].bounds
+    (0.2, 2.0)
+    """
+    return ParameterSpace(
+        {
+            "temperature": Uniform(10, 200, "K", label=_LABELS["temperature"]),
+            "density": LogUniform(1e4, 1e6, "cm-3", label=_LABELS["density"]),
+            "metallicity": Uniform(0.2, 2, label=r"$m_Z$"),
+            "visual_extinction": Uniform(1, 100, "mag", label=r"$A_V$"),
+            "radiation_field": LogUniform(1, 1000, label=r"$\chi$"),
+            "ionisation_rate": LogUniform(1, 1000, label=r"$\zeta$"),
+            "line_width": Uniform(1, 100, "km / s", label=_LABELS["line_width"]),
+            "filling_factor": Uniform(0, 1, label=_LABELS["filling_factor"]),
+        }
+    )
+
+
 def load_ngc1068():
     """Load the line intensities of the galaxy NGC 1068, East Knot.
 
@@ -91,7 +127,9 @@ def load_ngc1068():
         sigma : ndarray of shape (5,)
             Their standard errors [K km/s].
         prior : ParameterSpace
-            The thesis' prior of one gas phase; see :func:`gas_prior`.
+            The thesis' prior of one gas phase without chemistry: :func:`gas_prior`.
+        chemical_prior : ParameterSpace
+            The same with chemistry: :func:`chemical_prior`.
         DESCR : str
             Description and sources.
 
@@ -117,6 +155,7 @@ def load_ngc1068():
         intensity=intensity,
         sigma=0.2 * intensity,
         prior=gas_prior(),
+        chemical_prior=chemical_prior(),
         DESCR=(
             "NGC 1068, East Knot: velocity-integrated intensities [K km/s] of Viti et"
             " al. (2014), as in Table 2.8 of the thesis, with errors of 20 %."
