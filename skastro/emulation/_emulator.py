@@ -34,7 +34,8 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         Where the Huber loss turns from squared to absolute error.
     optimizer : {"soap", "adamw", "adam"}, default="soap"
         Optimiser. SOAP, Adam in the eigenbasis of Shampoo's preconditioner, takes a
-        regression of a smooth function to a tenth of the error of Adam in equal time.
+        regression of a smooth function to about a tenth of the error of AdamW in a
+        similar time.
     weight_decay : float, default=1e-4
         Decoupled weight decay of ``"soap"`` and ``"adamw"``.
     lr : float, default=1e-2
