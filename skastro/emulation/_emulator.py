@@ -14,6 +14,11 @@ from .._sklearn import Interval, StrOptions, _fit_context, validate_data
 from .._units import refuse_units
 
 
+def _divisor(scale):
+    """Return a scale to divide by: 1 where it is 0, for a constant column."""
+    return np.where(scale > 0, scale, 1.0)
+
+
 class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
     r"""Neural network that stands in for a slow simulation code.
 
@@ -281,21 +286,16 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         self.feature_shift_, self.feature_scale_ = affine(X, self.feature_scaling)
         self.target_shift_, self.target_scale_ = affine(y, self.target_scaling)
         X = self._scale(X).astype(np.float32)
-        y = (y - self.target_shift_) / np.where(
-            self.target_scale_ > 0, self.target_scale_, 1.0
-        )
+        y = (y - self.target_shift_) / _divisor(self.target_scale_)
         y = y.astype(np.float32)
 
         rng = check_random_state(self.random_state)
         train, validation = self._split(len(X), rng)
-        groups = self._output_groups()
-        tasks = [(member, g) for member in range(self.n_members) for g in groups]
-        seeds = rng.randint(np.iinfo(np.int32).max, size=len(tasks))
-        module, arguments = self._module(X.shape[1])
+        groups = self._output_groups() * self.n_members
+        seeds = rng.randint(np.iinfo(np.int32).max, size=len(groups))
         nets = Parallel(n_jobs=self.n_jobs)(
             delayed(train_network)(
-                module,
-                arguments | {"n_outputs": group.stop - group.start},
+                *self._module(group),
                 X[train],
                 y[train, group],
                 validation=(
@@ -305,9 +305,9 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
                 ),
                 settings=self,
                 seed=int(seed),
-                title=f"network {i + 1}/{len(tasks)}",
+                title=f"network {i + 1}/{len(groups)}",
             )
-            for i, ((_, group), seed) in enumerate(zip(tasks, seeds, strict=True))
+            for i, (group, seed) in enumerate(zip(groups, seeds, strict=True))
         )
         self._keep(nets)
         return self
@@ -329,24 +329,22 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 
         self._y_ndim = y_ndim
         self.n_outputs_ = len(self.target_shift_)
-        module, arguments = self._module(self.n_features_in_)
         groups = self._output_groups()
         nets = [
-            restore_network(
-                module,
-                arguments | {"n_outputs": groups[j].stop - groups[j].start},
-                states[i, j],
-                self,
-            )
+            restore_network(*self._module(groups[j]), states[i, j], self)
             for i, j in sorted(states)
         ]
         self._keep(nets)
         return self
 
-    def _module(self, n_features):
-        """Return the network class and its arguments but for ``n_outputs``."""
+    def _module(self, group):
+        """Return the class and the arguments of a network for a group of outputs."""
+        shape = {
+            "n_features": self.n_features_in_,
+            "n_outputs": group.stop - group.start,
+        }
         if self.module is not None:
-            return self.module, {"n_features": n_features} | (self.module_params or {})
+            return self.module, (self.module_params or {}) | shape
         if self.module_params:
             raise ValueError(
                 f"`module_params` is {self.module_params!r}, but `module` is None; they"
@@ -360,8 +358,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
             )
         from ._networks import MultilayerPerceptron
 
-        return MultilayerPerceptron, {
-            "n_features": n_features,
+        return MultilayerPerceptron, shape | {
             "hidden_layer_sizes": [int(size) for size in sizes],
             "activation": self.activation,
         }
@@ -387,8 +384,8 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 
     def _scale(self, X):
         """Scale inputs; constant ones are only shifted."""
-        scale = np.where(self.feature_scale_ > 0, self.feature_scale_, 1.0)
-        return (X - self.feature_shift_.astype(X.dtype)) / scale.astype(X.dtype)
+        scale = _divisor(self.feature_scale_).astype(X.dtype)
+        return (X - self.feature_shift_.astype(X.dtype)) / scale
 
     def _check_features(self, X):
         """Validate ``X``; at once if it is a plain, finite array of the right shape.
@@ -527,8 +524,8 @@ or (n_samples, n_outputs, n_features)
                 jacobians.append(jacobian.detach().cpu().numpy())
             gradient = gradient + np.concatenate(jacobians, axis=1)
         gradient = gradient / len(self.nets_)
-        feature_scale = np.where(self.feature_scale_ > 0, self.feature_scale_, 1.0)
-        gradient *= (self.target_scale_[:, None] / feature_scale).astype(np.float32)
+        scale = self.target_scale_[:, None] / _divisor(self.feature_scale_)
+        gradient *= scale.astype(np.float32)
         gradient = gradient.astype(X.dtype)
         if outside is not None:
             gradient[outside] = np.nan

@@ -63,8 +63,7 @@ class TensorBatches:
 
     def __init__(self, dataset, batch_size, shuffle=False):
         self.X, self.y = dataset.X, dataset.y
-        n_samples = len(self.X)
-        self.batch_size = n_samples if batch_size < 1 else batch_size
+        self.batch_size = batch_size
         self.shuffle = shuffle
 
     def __len__(self):

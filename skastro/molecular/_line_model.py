@@ -192,7 +192,6 @@ class LineModel(RegressorMixin, SkastroEstimator):
         temperature, density, columns, line_width, filling = self._split(theta)
         area = filling * GAUSSIAN_AREA * line_width
         intensity = np.empty((len(theta), len(self.lines)))
-        self._validate_params()
         species = self._resolved()[1]
         for i, (name, lines) in enumerate(species.items()):
             intensity[:, lines.positions] = self._radiation_temperature(
