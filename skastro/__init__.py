@@ -11,20 +11,32 @@ __version__ = "0.1.0.dev0"
 _ESTIMATORS = {
     "BayesianRetrieval": "retrieval",
     "EmulatorRegressor": "emulation",
+    "ProbabilisticPCA": "decomposition",
+    "RSCA": "metric_learning",
 }
 _SUBPACKAGES = [
     "datasets",
+    "decomposition",
     "emulation",
     "io",
+    "metric_learning",
     "metrics",
+    "model_selection",
     "molecular",
     "parameter_space",
     "plotting",
+    "preprocessing",
     "retrieval",
     "testing",
 ]
 
-__all__ = ["BayesianRetrieval", "EmulatorRegressor", "__version__"]  # noqa: F822
+__all__ = [  # noqa: F822
+    "RSCA",
+    "BayesianRetrieval",
+    "EmulatorRegressor",
+    "ProbabilisticPCA",
+    "__version__",
+]
 
 
 def __getattr__(name):

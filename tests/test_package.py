@@ -87,8 +87,10 @@ def test_floors():
     floors = [
         {"plotting", "io", "testing"},
         {"retrieval", "model_selection"},
-        {"emulation", "molecular", "decomposition", "disentangling", "metric_learning"},
-        {"metrics", "preprocessing", "datasets"},
+        {"emulation", "molecular", "disentangling", "metric_learning"},
+        {"preprocessing"},
+        {"decomposition"},
+        {"metrics", "datasets"},
         {"parameter_space"},
     ]
     floor = {room: level for level, rooms in enumerate(floors) for room in rooms}

@@ -1,5 +1,6 @@
 """Real and synthetic data."""
 
+from ._clusters import make_open_clusters
 from ._galaxies import (
     chemical_prior,
     gas_prior,
@@ -7,4 +8,10 @@ from ._galaxies import (
     load_synthetic_galaxy,
 )
 
-__all__ = ["chemical_prior", "gas_prior", "load_ngc1068", "load_synthetic_galaxy"]
+__all__ = [
+    "chemical_prior",
+    "gas_prior",
+    "load_ngc1068",
+    "load_synthetic_galaxy",
+    "make_open_clusters",
+]

@@ -1,6 +1,21 @@
 """Figures of merit."""
 
+from ._doppelganger import (
+    DoppelgangerRates,
+    doppelganger_rate,
+    doppelganger_rates,
+    doppelganger_scorer,
+    intra_inter_distances,
+)
 from ._emulation import error_factor
 from ._retrieval import log_evidence_scorer
 
-__all__ = ["error_factor", "log_evidence_scorer"]
+__all__ = [
+    "DoppelgangerRates",
+    "doppelganger_rate",
+    "doppelganger_rates",
+    "doppelganger_scorer",
+    "error_factor",
+    "intra_inter_distances",
+    "log_evidence_scorer",
+]

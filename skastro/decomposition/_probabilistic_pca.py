@@ -1,0 +1,550 @@
+"""Principal components of spectra with missing and uncertain pixels."""
+
+import numbers
+import warnings
+from dataclasses import replace
+
+import numpy as np
+from scipy.sparse.linalg import LinearOperator
+from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted
+from tqdm.auto import tqdm
+
+from .. import _covariance
+from .._base import SkastroEstimator
+from .._sklearn import Interval, _fit_context
+from . import _ppca_missing, _ppca_weighted
+from ._blocks import Rows, as_rows, as_sigma, row_blocks, working_dtype
+from ._posterior import likelihood
+
+#: Further columns of the basis in which a pass looks for better axes.
+OVERSAMPLES = 18
+#: Up to so many features, the basis is all of space.
+SMALL = 128
+#: Scores of highest likelihood have a prior so much wider than the population's, for
+#: rows that see too little of a component.
+WIDE = 1e3
+
+
+class ProbabilisticPCA(
+    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
+):
+    r"""Probabilistic PCA by maximum likelihood, with missing and uncertain entries.
+
+    Rows are Gaussian: :math:`x_n = \mu + W z_n + \epsilon_n` with
+    :math:`z_n \sim N(0, I)`. Only the observed entries of a row count; NaN marks a
+    missing one. Without `sigma` the noise has one fitted variance,
+    :math:`\epsilon_{nj} \sim N(0, s^2)`; with it, entry j of row n has the variance
+    :math:`\sigma_{nj}^2 + s^2`, of which :math:`s^2` is fitted.
+
+    Data are read in blocks of rows, so that X may be larger than memory.
+
+    Parameters
+    ----------
+    n_components : int, default=2
+        Number of components, less than the numbers of rows and columns. The APOGEE
+        spectra of the thesis asked for 30.
+    tol : float, default=1e-4
+        EM ends when a pass raises the log-likelihood by less than this, per column
+        and row of X. Rounding in single precision is about 1e-7.
+    max_iter : int, default=100
+        Passes over the data at most.
+    batch_size : int, default=512
+        Rows of a block.
+    with_covariance : bool, default=False
+        What `transform` returns. By default, posterior means of the scores. If True,
+        the scores of highest likelihood, which the population does not draw towards
+        its mean, followed by the lower triangle of the covariance of their errors,
+        row by row: ``n_components + n_components * (n_components + 1) / 2`` columns.
+        `RSCA` and `doppelganger_scorer` know what to do with them.
+    verbose : int, default=0
+        Whether to show a progress bar.
+    random_state : int, RandomState instance or None, default=None
+        Chooses the rows and axes that the fit begins with, which the result does not
+        depend on beyond `tol`.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_features)
+        Orthonormal principal axes, by falling variance; the entry of largest size is
+        positive in each. Zero in columns that were never observed.
+    mean_ : ndarray of shape (n_features,)
+        Mean of the model; NaN in columns that were never observed.
+    explained_variance_ : ndarray of shape (n_components,)
+        Variance of the model along each axis, noise included, as of N (not N - 1)
+        rows. Scores have the prior variance ``explained_variance_ - noise_variance_``.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        Its share in the variance of the model over all columns ever observed, errors
+        `sigma` excluded.
+    noise_variance_ : float
+        Fitted variance :math:`s^2` of the noise of an entry, beside its own.
+    n_observed_ : ndarray of shape (n_features,)
+        Number of rows in which each column was observed.
+    n_iter_ : int
+        Passes over the data.
+    n_features_in_ : int
+        Number of features of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features of X, if it has names.
+
+    See Also
+    --------
+    sklearn.decomposition.PCA : For complete data, without a likelihood of its own.
+    skastro.metric_learning.RSCA : The metric of chemical likeness on the scores.
+
+    Notes
+    -----
+    Without `sigma` the latent variables of EM are the missing entries alone, whose
+    conditional means and covariances are exact. The M-step is a step of subspace
+    iteration with a Nyström approximation, which never lowers the likelihood. Beside
+    two products of matrices, a row costs (number of missing entries) x
+    n_components^2, or of observed ones where those are fewer. With `sigma` EM starts
+    from that solution; a pass costs three products with n_components^2 / 2 columns.
+
+    A row without any observed entry has the scores 0. A row with fewer observed
+    entries than components has well-defined scores, as every other: what it does not
+    tell is taken from the population.
+
+    References
+    ----------
+    .. [1] Tipping & Bishop 1999, J. R. Stat. Soc. B 61, 611.
+    .. [2] Roweis 1998, NIPS 10, 626: EM for PCA with missing data.
+    .. [3] *Decoding Astronomical Spectra Using Machine Learning*, section 5.4.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skastro.decomposition import ProbabilisticPCA
+    >>> rng = np.random.default_rng(0)
+    >>> X = rng.normal(size=(300, 1)) @ rng.normal(size=(1, 20)) + 5
+    >>> X += 0.01 * rng.normal(size=X.shape)
+    >>> holes = X.copy()
+    >>> holes[rng.random(X.shape) < 0.2] = np.nan
+    >>> ppca = ProbabilisticPCA(n_components=1).fit(holes)
+    >>> ppca.explained_variance_ratio_.round(3)
+    array([1.])
+    >>> float(np.abs(ppca.impute(holes) - X).max()) < 0.1
+    True
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
+        "tol": [Interval(numbers.Real, 0, None, closed="left")],
+        "max_iter": [Interval(numbers.Integral, 1, None, closed="left")],
+        "batch_size": [Interval(numbers.Integral, 1, None, closed="left")],
+        "with_covariance": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=2,
+        *,
+        tol=1e-4,
+        max_iter=100,
+        batch_size=512,
+        with_covariance=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.tol = tol
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.with_covariance = with_covariance
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sigma=None):
+        """Fit axes, variances, mean and noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing. Kept in float32 if it is. An ``np.memmap`` or an
+            object that slices like an array (h5py, zarr) is read in blocks.
+        y : None
+            Ignored.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors. Any value will do where X is missing.
+
+        Returns
+        -------
+        self : ProbabilisticPCA
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If `n_components` is too large, X infinite anywhere or missing everywhere,
+            or `sigma` of another shape, or not positive where X is observed.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` passes were not enough for `tol`.
+        """
+        X = as_rows(self, X, reset=True)
+        sigma = as_sigma(sigma, X)
+        n_samples, n_features = X.shape
+        if self.n_components >= min(n_samples, n_features):
+            raise ValueError(
+                f"n_components={self.n_components} must be less than the numbers of"
+                f" rows and columns, got n_samples={n_samples},"
+                f" n_features={n_features}."
+            )
+        n_observed, mean = self._observed(X, sigma)
+        self.n_observed_ = n_observed
+        columns = np.flatnonzero(n_observed)
+        if self.n_components >= len(columns):
+            raise ValueError(
+                f"n_components={self.n_components} must be less than the number of"
+                f" columns that are observed in any row, {len(columns)} of"
+                f" {n_features}."
+            )
+        data = Rows(
+            X,
+            sigma,
+            self.batch_size,
+            columns if len(columns) < n_features else None,
+            n_observed[columns],
+        )
+        with tqdm(
+            total=self.max_iter, desc="ProbabilisticPCA", disable=not self.verbose
+        ) as bar:
+            model = self._fit_missing(data, mean[columns], bar)
+            if sigma is None:
+                V, variance = model.basis, model.variance[: self.n_components]
+                noise = model.noise_variance
+                V = V[:, : self.n_components]
+            else:
+                model = self._fit_weighted(data, model, bar)
+                V, s, _ = np.linalg.svd(model.loadings, full_matrices=False)
+                noise = model.noise_variance
+                variance = s**2 + noise
+        dtype = working_dtype(X)
+        largest = np.abs(V).argmax(axis=0)
+        V = V * np.where(V[largest, np.arange(V.shape[1])] < 0, -1, 1)
+        self.components_ = np.zeros((self.n_components, n_features), dtype)
+        self.components_[:, columns] = V.T
+        self.mean_ = np.full(n_features, np.nan, dtype)
+        self.mean_[columns] = model.mean
+        self.noise_variance_ = float(noise)
+        total = variance.sum() + noise * (len(columns) - self.n_components)
+        self.explained_variance_ = variance.astype(dtype)
+        self.explained_variance_ratio_ = (variance / total).astype(dtype)
+        self._weighted = sigma is not None
+        return self
+
+    def fit_transform(self, X, y=None, sigma=None):
+        """Fit, and return the scores of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing.
+        y : None
+            Ignored.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_columns)
+            See `transform`.
+        """
+        return self.fit(X, y, sigma=sigma).transform(X, sigma=sigma)
+
+    def transform(self, X, sigma=None):
+        """Return the scores of each row along the principal axes.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing. Columns never observed in the fit are left out.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors: required if the fit had them, else not allowed.
+
+        Returns
+        -------
+        scores : ndarray of shape (n_samples, n_components)
+            Posterior means, in the units of X. If `with_covariance`, scores of highest
+            likelihood and their packed covariances, in more columns.
+        """
+        signal = self._signal()
+        found = []
+        for model, _, _ in self._likelihoods(X, sigma):
+            n_rows = len(model.linear)
+            if self.with_covariance:
+                scores, covariance = model.combine(1 / (WIDE * signal))
+                shape = (n_rows, *covariance.shape[1:])
+                scores = _covariance.pack(scores, np.broadcast_to(covariance, shape))
+            else:
+                scores, _ = model.combine(1 / signal)
+            found.append(scores.astype(model.residual.dtype))
+        return np.concatenate(found)
+
+    def inverse_transform(self, X):
+        """Return the mean of the rows that have given scores.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_components)
+            Scores; what `transform` appends to them is ignored.
+
+        Returns
+        -------
+        X_original : ndarray of shape (n_samples, n_features)
+            NaN in columns that were never observed.
+        """
+        check_is_fitted(self)
+        X, k = np.asarray(X), len(self.components_)
+        if X.ndim != 2 or X.shape[1] not in (k, _covariance.n_packed(k)):
+            raise ValueError(
+                f"X must have {k} columns, the scores, got an array of shape {X.shape}."
+            )
+        return X[:, :k] @ self.components_ + self.mean_
+
+    def impute(self, X, sigma=None):
+        """Fill in missing entries by their conditional means.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors, as for `transform`.
+
+        Returns
+        -------
+        X_filled : ndarray of shape (n_samples, n_features)
+            X, with observed entries as they are; NaN only in columns that were never
+            observed.
+        """
+        signal = self._signal()
+        filled = []
+        for model, block, missing in self._likelihoods(X, sigma, every_column=True):
+            scores, _ = model.combine(1 / signal)
+            expected = scores.astype(block.dtype) @ self.components_ + self.mean_
+            filled.append(np.where(missing, expected, block))
+        return np.concatenate(filled)
+
+    def score_samples(self, X, sigma=None):
+        """Return the log-likelihood of the observed entries of each row.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors, as for `transform`.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_samples,)
+            Natural logarithms; 0 for a row without observed entries.
+        """
+        signal = self._signal()
+        components = self.components_[:, self.n_observed_ > 0]
+        return np.concatenate(
+            [
+                model.log_density(components, signal, missing)
+                for model, _, missing in self._likelihoods(X, sigma)
+            ]
+        )
+
+    def score(self, X, y=None, sigma=None):
+        """Return the mean log-likelihood of the rows of X.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Data, NaN where missing.
+        y : None
+            Ignored.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors, as for `transform`.
+
+        Returns
+        -------
+        log_likelihood : float
+            Mean of `score_samples`.
+        """
+        return float(self.score_samples(X, sigma=sigma).mean())
+
+    def get_covariance(self):
+        """Return the covariance of the model, errors `sigma` excluded.
+
+        Returns
+        -------
+        covariance : LinearOperator of shape (n_features, n_features)
+            ``covariance @ x`` multiplies without forming the matrix.
+        """
+        signal = self._signal()
+        return self._operator(signal, self.noise_variance_)
+
+    def get_precision(self):
+        """Return the inverse of the covariance of the model.
+
+        Returns
+        -------
+        precision : LinearOperator of shape (n_features, n_features)
+            ``precision @ x`` multiplies without forming the matrix.
+        """
+        signal, noise = self._signal(), self.noise_variance_
+        return self._operator(-signal / (noise * (signal + noise)), 1 / noise)
+
+    def _operator(self, along, everywhere):
+        components = self.components_.astype(np.float64)
+
+        def product(x):
+            low = components @ x
+            return components.T @ (low.T * along).T + everywhere * x
+
+        p = components.shape[1]
+        return LinearOperator(
+            (p, p), matvec=product, rmatvec=product, matmat=product, rmatmat=product
+        )
+
+    def _signal(self):
+        """Return the prior variances of the scores."""
+        check_is_fitted(self)
+        variance = self.explained_variance_.astype(np.float64)
+        floor = 1e-12 * max(variance[0], np.finfo(np.float32).tiny)
+        return np.maximum(variance - self.noise_variance_, floor)
+
+    def _likelihoods(self, X, sigma, every_column=False):
+        """Yield the likelihood of the scores, the data and what is missing."""
+        check_is_fitted(self)
+        X = as_rows(self, X, reset=False)
+        if self._weighted and sigma is None:
+            raise ValueError(
+                "`sigma` was given to fit and is needed here too: 1-sigma errors of"
+                " the shape of X."
+            )
+        if sigma is not None and not self._weighted:
+            raise ValueError(
+                "`sigma` must be None, since the noise was fitted without it; give"
+                " `sigma` to fit too."
+            )
+        sigma = as_sigma(sigma, X)
+        used = self.n_observed_ > 0
+        columns = None if used.all() else np.flatnonzero(used)
+        components, mean = self.components_[:, used], self.mean_[used]
+        for rows, block, missing, variance in row_blocks(
+            X, sigma, self.batch_size, columns
+        ):
+            dtype = block.dtype
+            model = likelihood(
+                components.astype(dtype),
+                mean,
+                self.noise_variance_,
+                block,
+                missing,
+                variance,
+            )
+            if every_column and columns is not None:
+                block = np.asarray(X[rows], dtype=dtype)
+                missing = np.isnan(block)
+            yield model, block, missing
+
+    def _observed(self, X, sigma):
+        """Return how often each column is observed, and its mean then."""
+        count, total = np.zeros(X.shape[1], np.intp), np.zeros(X.shape[1])
+        for _, block, missing, _ in row_blocks(X, sigma, self.batch_size):
+            if missing.any():
+                block = np.where(missing, 0, block)
+                count -= np.bincount(
+                    np.flatnonzero(missing) % X.shape[1], minlength=X.shape[1]
+                )
+            count += len(block)
+            total += block.sum(axis=0, dtype=np.float64)
+        return count, total / np.maximum(count, 1)
+
+    def _fit_missing(self, data, mean, bar):
+        """Fit the model with equal noise, for its own sake or as a start."""
+        rng = check_random_state(self.random_state)
+        n_features = len(mean)
+        k = self.n_components
+        size = k + OVERSAMPLES if n_features > SMALL else n_features
+        sample = data.sample(rng)
+        model = _ppca_missing.start(
+            list(sample.blocks()), k, min(size, n_features), mean, rng
+        )
+        self.n_iter_ = int(data.complete and sample.X is data.X)
+        if self.n_iter_:
+            return model  # in closed form
+        threshold = self.tol * n_features
+        if sample.X is not data.X:
+            for _ in range(min(10, self.max_iter)):
+                model, gain = _ppca_missing.em_pass(
+                    sample.blocks(), sample.n_observed, model
+                )
+                if gain < 10 * threshold:
+                    break
+        if data.sigma is not None:
+            threshold *= 100
+        for _ in range(self.max_iter):
+            model, gain = _ppca_missing.em_pass(data.blocks(), data.n_observed, model)
+            self.n_iter_ += 1
+            bar.update()
+            bar.set_postfix(gain=f"{gain / n_features:.1e}")
+            if gain < threshold:
+                return model
+        if data.sigma is None:
+            self._warn_of_no_convergence(gain / n_features)
+        return model
+
+    def _fit_weighted(self, data, model, bar):
+        """Fit the model with errors of the entries, from the one without."""
+        V = model.basis[:, : self.n_components].astype(np.float64)
+        signal = model.variance[: self.n_components] - model.noise_variance
+        error = data.typical_variance()
+        model = _ppca_weighted.WeightedModel(
+            mean=model.mean,
+            loadings=V * np.sqrt(np.maximum(signal, 1e-6 * signal[0])),
+            noise_variance=max(
+                model.noise_variance - error, 0.1 * model.noise_variance
+            ),
+        )
+        n_entries = data.n_observed.sum()
+        previous, before, step = model, -np.inf, 1.0
+        for _ in range(max(1, self.max_iter - self.n_iter_)):
+            new, log_likelihood = _ppca_weighted.em_pass(data.blocks(), model, step)
+            self.n_iter_ += 1
+            bar.update()
+            gain = (log_likelihood - before) / n_entries
+            bar.set_postfix(gain=f"{gain:.1e}")
+            if gain < -self.tol:
+                # only the step of the noise variance can be too long
+                step /= 4
+                model = replace(model, noise_variance=previous.noise_variance)
+                continue
+            previous, before, model = model, log_likelihood, new
+            if gain < self.tol:
+                return model
+        self._warn_of_no_convergence(gain)
+        return model
+
+    def _warn_of_no_convergence(self, gain):
+        warnings.warn(
+            f"EM did not converge in max_iter={self.max_iter} passes: the last one"
+            f" raised the log-likelihood by {gain:.1e} per entry, tol={self.tol:.1e}.",
+            ConvergenceWarning,
+            stacklevel=5,
+        )
+
+    @property
+    def _n_features_out(self):
+        k = len(self.components_)
+        return _covariance.n_packed(k) if self.with_covariance else k
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

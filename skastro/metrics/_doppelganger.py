@@ -1,0 +1,450 @@
+"""Doppelganger rates: how often strangers are as alike as siblings."""
+
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+from sklearn.utils import check_array, check_consistent_length
+
+#: Pairs whose distances are held at once.
+PAIRS = 2**22
+#: Field stars at once.
+MOST_ROWS = 2**14
+
+
+@dataclass(frozen=True)
+class DoppelgangerRates:
+    """Doppelganger rates of clusters.
+
+    Attributes
+    ----------
+    clusters : ndarray of shape (n_clusters,)
+        Their labels.
+    rates : ndarray of shape (n_clusters,)
+        Share of the pairs of a member and a field star that are at least as alike as
+        the median pair of members; NaN without any pair.
+    n_stars : ndarray of shape (n_clusters,)
+        Numbers of members, the weights of the global rate.
+    n_pairs : ndarray of shape (n_clusters,)
+        Numbers of pairs with field stars that were compared.
+    """
+
+    clusters: np.ndarray
+    rates: np.ndarray
+    n_stars: np.ndarray
+    n_pairs: np.ndarray
+
+    @property
+    def global_rate(self):
+        """Mean of the rates, weighted by the numbers of members."""
+        known = ~np.isnan(self.rates)
+        return float(np.average(self.rates[known], weights=self.n_stars[known]))
+
+
+def euclidean(A, B):
+    """Return distances by one matrix product."""
+    A, B = np.asarray(A, dtype=np.float64), np.asarray(B, dtype=np.float64)
+    centre = A.mean(axis=0)
+    A, B = A - centre, B - centre
+    square = np.einsum("ij,ij->i", A, A)[:, None] + np.einsum("ij,ij->i", B, B)
+    square -= 2 * A @ B.T
+    return np.sqrt(np.maximum(square, 0, out=square), out=square)
+
+
+def doppelganger_rates(
+    Z,
+    y,
+    *,
+    side=None,
+    tolerance=None,
+    pair_mask=None,
+    dissimilarity=None,
+    field_label=-1,
+):
+    """Return, for each cluster, the share of strangers as alike as its members.
+
+    A cluster's rate is the share of pairs of a member and a field star whose distance
+    is at most the median distance of two members. Small rates are good: 0 says that
+    no stranger is taken for a sibling.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_samples, n_features)
+        Stars in a space in which distance is to mean chemical difference.
+    y : array-like of shape (n_samples,)
+        Cluster of each star, or `field_label`.
+    side : array-like of shape (n_samples, n_columns), default=None
+        Columns, such as extinction and radial velocity, in which a field star must
+        resemble the member that it is compared with, lest a difference other than of
+        chemistry tell them apart. NaN resembles nothing.
+    tolerance : array-like of shape (n_columns,), default=None
+        Pairs differ by less than this in each column of `side`. The thesis has 0.05
+        in extinction A_K [mag] and 5 in velocity [km/s].
+    pair_mask : callable, default=None
+        Which pairs of *siblings* count: ``pair_mask(i, j)`` with arrays of row numbers
+        returns booleans. For example, siblings observed apart:
+        ``lambda i, j: field[i] != field[j]``.
+    dissimilarity : callable, default=None
+        ``dissimilarity(A, B)`` returns the matrix of how unlike the rows of A and of B
+        are; the Euclidean distance by default.
+    field_label : int or str, default=-1
+        The value of y that marks a field star.
+
+    Returns
+    -------
+    rates : DoppelgangerRates
+        With the fields ``clusters``, ``rates``, ``n_stars`` and ``n_pairs``, and the
+        property ``global_rate``. Clusters of one star, or without siblings that
+        count, are not in it.
+
+    Raises
+    ------
+    ValueError
+        If there is no field star or no cluster of two stars, or `side` and
+        `tolerance` do not fit.
+
+    Warns
+    -----
+    UserWarning
+        If a cluster has no pair with a field star that counts.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, section 5.4.2 and
+    appendix B.3.
+
+    Examples
+    --------
+    >>> from skastro.metrics import doppelganger_rates
+    >>> Z = [[0.0], [0.1], [0.05], [3.0], [0.02], [-4.0]]
+    >>> result = doppelganger_rates(Z, [0, 0, -1, -1, -1, -1])
+    >>> result.rates
+    array([0.5])
+    """
+    found = rated_clusters(Z, y, side, tolerance, pair_mask, dissimilarity, field_label)
+    return collect(found)
+
+
+def doppelganger_rate(
+    Z,
+    y,
+    *,
+    side=None,
+    tolerance=None,
+    pair_mask=None,
+    dissimilarity=None,
+    field_label=-1,
+):
+    """Return the mean of the doppelganger rates, weighted by the sizes of clusters.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_samples, n_features)
+        Stars in a space in which distance is to mean chemical difference.
+    y : array-like of shape (n_samples,)
+        Cluster of each star, or `field_label`.
+    side : array-like of shape (n_samples, n_columns), default=None
+        Columns in which a field star must resemble a member to be compared with it.
+    tolerance : array-like of shape (n_columns,), default=None
+        Pairs differ by less than this in each column of `side`.
+    pair_mask : callable, default=None
+        Which pairs of siblings count.
+    dissimilarity : callable, default=None
+        Matrix of how unlike rows are; the Euclidean distance by default.
+    field_label : int or str, default=-1
+        The value of y that marks a field star.
+
+    Returns
+    -------
+    rate : float
+        Global doppelganger rate.
+
+    See Also
+    --------
+    doppelganger_rates : Rates of single clusters, and more on the parameters.
+
+    Examples
+    --------
+    >>> from skastro.metrics import doppelganger_rate
+    >>> Z = [[0.0], [0.1], [0.05], [3.0], [0.02], [-4.0]]
+    >>> doppelganger_rate(Z, [0, 0, -1, -1, -1, -1])
+    0.5
+    """
+    return doppelganger_rates(
+        Z,
+        y,
+        side=side,
+        tolerance=tolerance,
+        pair_mask=pair_mask,
+        dissimilarity=dissimilarity,
+        field_label=field_label,
+    ).global_rate
+
+
+def intra_inter_distances(
+    Z,
+    y,
+    *,
+    side=None,
+    tolerance=None,
+    pair_mask=None,
+    dissimilarity=None,
+    field_label=-1,
+):
+    """Return the distances among members, and of members to field stars.
+
+    Parameters
+    ----------
+    Z : array-like of shape (n_samples, n_features)
+        Stars in a space in which distance is to mean chemical difference.
+    y : array-like of shape (n_samples,)
+        Cluster of each star, or `field_label`.
+    side : array-like of shape (n_samples, n_columns), default=None
+        Columns in which a field star must resemble a member to be compared with it.
+    tolerance : array-like of shape (n_columns,), default=None
+        Pairs differ by less than this in each column of `side`.
+    pair_mask : callable, default=None
+        Which pairs of siblings count.
+    dissimilarity : callable, default=None
+        Matrix of how unlike rows are; the Euclidean distance by default.
+    field_label : int or str, default=-1
+        The value of y that marks a field star.
+
+    Returns
+    -------
+    distances : dict
+        For each cluster a pair of arrays: distances of its pairs of members, and of
+        all pairs of a member and a field star that count.
+
+    See Also
+    --------
+    doppelganger_rates : What they are compared for, and more on the parameters.
+    skastro.plotting.DoppelgangerDisplay : Draws their histograms.
+
+    Examples
+    --------
+    >>> from skastro.metrics import intra_inter_distances
+    >>> intra_inter_distances([[0.0], [1.0], [4.0]], ["a", "a", "-1"])["a"]
+    (array([1.]), array([4., 3.]))
+    """
+    return {
+        cluster.label: (cluster.siblings, np.concatenate(list(cluster.strangers)))
+        for cluster in _compare(
+            Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
+        )
+    }
+
+
+def doppelganger_scorer(estimator, X, y):
+    """Score a metric by minus its doppelganger rate.
+
+    For ``GridSearchCV`` with ``cv=LeaveOneClusterOut()``, the folds of which count
+    alike; :func:`~skastro.model_selection.cross_val_doppelganger_rates` weights them by
+    their numbers of stars.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted transformer, or pipeline that ends in one. Pairs are ranked by the
+        Euclidean distance of what `transform` returns; if the last step is an `RSCA`
+        with covariances, by its ``pairwise_log_likelihood_ratio``.
+    X : array-like of shape (n_samples, n_features)
+        Stars of one or more clusters, and field stars.
+    y : array-like of shape (n_samples,)
+        Cluster of each star, or the ``field_label`` of the last step (-1 if it has
+        none).
+
+    Returns
+    -------
+    score : float
+        At most 0; higher is better.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skastro.metric_learning import RSCA
+    >>> from skastro.metrics import doppelganger_scorer
+    >>> rng = np.random.default_rng(0)
+    >>> births = np.repeat(rng.normal(size=(10, 1)), 4, axis=0)
+    >>> X = np.concatenate([rng.normal(size=(200, 1)), births])
+    >>> X[200:] += 0.01 * rng.normal(size=births.shape)
+    >>> y = np.concatenate([np.full(200, -1), np.repeat(np.arange(10), 4)])
+    >>> -0.05 < doppelganger_scorer(RSCA().fit(X, y), X, y) < 0
+    True
+    """
+    Z, dissimilarity, field_label = representation(estimator, X)
+    return -doppelganger_rate(
+        Z, y, dissimilarity=dissimilarity, field_label=field_label
+    )
+
+
+def representation(estimator, X, params=None):
+    """Return how a fitted estimator represents stars and tells them apart.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted transformer or pipeline.
+    X : array-like of shape (n_samples, n_features)
+        Stars.
+    params : dict, default=None
+        Further arguments of `transform`.
+
+    Returns
+    -------
+    Z : array of shape (n_samples, n_columns)
+        Representations.
+    dissimilarity : callable or None
+        For `doppelganger_rates`.
+    field_label : int or str
+        Of the last step.
+    """
+    steps = getattr(estimator, "steps", None)
+    last = steps[-1][1] if steps else estimator
+    field_label = getattr(last, "field_label", -1)
+    params = params or {}
+    # with equal errors the ratio falls with distance, and distance it is
+    if not (hasattr(last, "pairwise_log_likelihood_ratio") and last.with_covariance):
+        return estimator.transform(X, **params), None, field_label
+    if steps and len(steps) > 1:
+        X = estimator[:-1].transform(X, **params)
+
+    def dissimilarity(A, B):
+        return -last.pairwise_log_likelihood_ratio(A, B)
+
+    return X, dissimilarity, field_label
+
+
+@dataclass(frozen=True)
+class _Cluster:
+    """A cluster with its pairs; those with strangers come in parts."""
+
+    label: object
+    n_stars: int
+    siblings: np.ndarray
+    strangers: Iterator
+
+
+def _compare(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
+    """Yield clusters with their pairs that count."""
+    Z = check_array(Z, dtype=[np.float64, np.float32])
+    y = np.asarray(y)
+    check_consistent_length(Z, y)
+    side, tolerance = _check_side(side, tolerance, len(y))
+    is_field = y.astype(str) == str(field_label)
+    labels, counts = np.unique(y[~is_field], return_counts=True)
+    field = np.flatnonzero(is_field)
+    if not len(field):
+        raise ValueError(
+            f"y has no field star, label {field_label!r}, to compare siblings with."
+        )
+    if not np.any(counts > 1):
+        raise ValueError(
+            "y has no cluster of two or more stars: give siblings one label."
+        )
+    for label in labels[counts > 1]:
+        members = np.flatnonzero(y == label)
+        i, j = np.triu_indices(len(members), 1)
+        if pair_mask is not None:
+            keep = np.asarray(pair_mask(members[i], members[j]), dtype=bool)
+            i, j = i[keep], j[keep]
+        if not len(i):
+            continue
+        siblings = dissimilarity(Z[members], Z[members])[i, j]
+        strangers = _strangers(Z, members, field, side, tolerance, dissimilarity)
+        yield _Cluster(label, len(members), siblings, strangers)
+
+
+def _strangers(Z, members, field, side, tolerance, dissimilarity):
+    """Yield values of the pairs of members and field stars, in parts."""
+    size = max(1, min(MOST_ROWS, PAIRS // len(members)))
+    for start in range(0, len(field), size):
+        part = field[start : start + size]
+        values = dissimilarity(Z[members], Z[part])
+        if side is None:
+            yield values.ravel()
+            continue
+        alike = np.ones(values.shape, dtype=bool)
+        for column, limit in zip(side.T, tolerance, strict=True):
+            alike &= np.abs(column[members][:, None] - column[part]) < limit
+        yield values[alike]
+
+
+def _check_side(side, tolerance, n_samples):
+    if side is None and tolerance is None:
+        return None, None
+    if side is None or tolerance is None:
+        raise ValueError("`side` and `tolerance` belong together: give both or none.")
+    side = np.asarray(side, dtype=float)
+    side = side[:, None] if side.ndim == 1 else side
+    tolerance = np.atleast_1d(np.asarray(tolerance, dtype=float))
+    if side.shape != (n_samples, len(tolerance)):
+        raise ValueError(
+            f"`side` must have a row for each star and a column for each tolerance,"
+            f" ({n_samples}, {len(tolerance)}), got {side.shape}."
+        )
+    if not np.all(tolerance > 0):
+        raise ValueError(f"`tolerance` must be positive, got {tolerance}.")
+    return side, tolerance
+
+
+def rated_clusters(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
+    """Return label, rate, number of stars and of pairs of each cluster.
+
+    See `doppelganger_rates` for the arguments; clusters in which `pair_mask` leaves
+    no siblings are not in the list.
+    """
+    found = []
+    for cluster in _compare(
+        Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
+    ):
+        limit = np.median(cluster.siblings)
+        near = n_pairs = 0
+        for values in cluster.strangers:
+            near += np.count_nonzero(values <= limit)
+            n_pairs += values.size
+        rate = near / n_pairs if n_pairs else np.nan
+        found.append((cluster.label, rate, cluster.n_stars, n_pairs))
+    return found
+
+
+def collect(found):
+    """Return rates from the tuples of `rated_clusters`.
+
+    Parameters
+    ----------
+    found : list of tuple
+        One for each cluster.
+
+    Returns
+    -------
+    rates : DoppelgangerRates
+
+    Raises
+    ------
+    ValueError
+        If there is none, or none has a rate.
+
+    Warns
+    -----
+    UserWarning
+        If a rate is NaN.
+    """
+    if not found:
+        raise ValueError("`pair_mask` leaves no pair of siblings in any cluster.")
+    rates = DoppelgangerRates(
+        *(np.array(column) for column in zip(*found, strict=True))
+    )
+    lonely = np.isnan(rates.rates)
+    if lonely.all():
+        raise ValueError(
+            "No cluster has a pair with a field star within `tolerance`; widen it."
+        )
+    if lonely.any():
+        warnings.warn(
+            f"Cluster(s) {list(rates.clusters[lonely])} have no pair with a field star"
+            " within `tolerance` and do not count in the global rate.",
+            stacklevel=3,
+        )
+    return rates

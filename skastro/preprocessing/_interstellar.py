@@ -1,0 +1,184 @@
+"""Bins of spectra that interstellar matter absorbs in."""
+
+import numbers
+
+import numpy as np
+from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from .._base import SkastroEstimator
+from .._sklearn import Interval, _fit_context, validate_data
+from ..decomposition import ProbabilisticPCA
+
+
+class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimator):
+    """Sets bins to NaN in which extinguished stars are not like others.
+
+    Principal components of stars with hardly any extinction cannot describe what
+    interstellar matter does to a spectrum. Where they fail for stars of high
+    extinction, more than for those of low, there is an interstellar band.
+
+    The mask is that of a survey, not of a training set: fit it once, and put it into
+    pipelines as ``sklearn.frozen.FrozenEstimator(masker)``.
+
+    Parameters
+    ----------
+    n_components : int, default=30
+        Number of principal components.
+    max_low : float, default=0.005
+        Stars of less extinction than this teach the components; A_K [mag].
+    min_high : float, default=0.5
+        Stars of more extinction than this are tested; A_K [mag].
+    threshold : float, default=0.01
+        A bin is masked if the mean absolute residual of highly extinguished stars
+        exceeds that of the others by more than this, in units of X.
+    random_state : int, RandomState instance or None, default=None
+        Of the fit of the components.
+
+    Attributes
+    ----------
+    mask_ : ndarray of bool of shape (n_features,)
+        True where a bin is set to NaN.
+    residual_ : ndarray of shape (n_features,)
+        Mean absolute residual of the stars of high extinction; NaN in bins that none
+        of them has, or that the components do not know.
+    residual_low_ : ndarray of shape (n_features,)
+        The same of the stars of low extinction, which is due to noise.
+    pca_ : ProbabilisticPCA
+        The components.
+    n_features_in_ : int
+        Number of features of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Names of the features of X, if it has names.
+
+    Notes
+    -----
+    The thesis shows ``residual_`` and masks known bands by hand; the difference of
+    the two residuals is a threshold that noise and telluric lines do not pass.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, appendix B.1, Fig. B.1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skastro.preprocessing import InterstellarMasker
+    >>> rng = np.random.default_rng(0)
+    >>> X = 1 + 0.01 * rng.normal(size=(400, 1)) @ rng.normal(size=(1, 50))
+    >>> extinction = np.repeat([0.0, 1.0], 200)
+    >>> X[extinction > 0, 20:23] -= 0.05
+    >>> masker = InterstellarMasker(n_components=2, random_state=0).fit(X, extinction)
+    >>> np.flatnonzero(masker.mask_)
+    array([20, 21, 22])
+    """
+
+    _parameter_constraints = {
+        "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
+        "max_low": [numbers.Real],
+        "min_high": [numbers.Real],
+        "threshold": [Interval(numbers.Real, 0, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self,
+        n_components=30,
+        *,
+        max_low=0.005,
+        min_high=0.5,
+        threshold=0.01,
+        random_state=None,
+    ):
+        self.n_components = n_components
+        self.max_low = max_low
+        self.min_high = min_high
+        self.threshold = threshold
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y):
+        """Find the bins.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, normalised to their continua, NaN where missing.
+        y : array-like of shape (n_samples,)
+            Extinction of each star, A_K [mag].
+
+        Returns
+        -------
+        self : InterstellarMasker
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If there are too few stars of low extinction for `n_components`, or none
+            of high.
+        """
+        X, y = validate_data(
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2,
+            y_numeric=True,
+        )
+        low, high = y < self.max_low, y > self.min_high
+        if np.count_nonzero(low) <= self.n_components or not high.any():
+            raise ValueError(
+                f"Of n_samples={len(X)} stars, {np.count_nonzero(low)} have an"
+                f" extinction below max_low={self.max_low}, {np.count_nonzero(high)}"
+                f" above min_high={self.min_high}; more than n_components ="
+                f" {self.n_components} and at least one are needed. Move the limits, or"
+                f" ask for fewer components. y lies in [{y.min():.3g}, {y.max():.3g}]."
+            )
+        self.pca_ = ProbabilisticPCA(self.n_components, random_state=self.random_state)
+        self.pca_.fit(X[low])
+        self.residual_low_ = self._mean_residual(X[low])
+        self.residual_ = self._mean_residual(X[high])
+        excess = self.residual_ - self.residual_low_
+        self.mask_ = np.nan_to_num(excess, nan=-np.inf) > self.threshold
+        return self
+
+    def transform(self, X):
+        """Set the bins to NaN.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra.
+
+        Returns
+        -------
+        X_masked : ndarray of shape (n_samples, n_features)
+            A copy of X.
+        """
+        check_is_fitted(self)
+        X = validate_data(
+            self,
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            reset=False,
+            copy=True,
+        )
+        X[:, self.mask_] = np.nan
+        return X
+
+    def _mean_residual(self, X):
+        left = X - self.pca_.inverse_transform(self.pca_.transform(X))
+        observed = ~np.isnan(left)
+        total = np.abs(left).sum(axis=0, where=observed)
+        count = observed.sum(axis=0)
+        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.required = True
+        tags.input_tags.allow_nan = True
+        tags.transformer_tags.preserves_dtype = ["float64", "float32"]
+        return tags

@@ -1,0 +1,74 @@
+"""Pixels that are not to be used."""
+
+import numpy as np
+
+
+def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
+    """Return spectra with NaN where a pixel is not to be trusted.
+
+    Parameters
+    ----------
+    flux : array-like of shape (n_samples, n_features)
+        Spectra, normalised to their continua. NaN and infinite values are censored.
+    flux_err : array-like of shape (n_samples, n_features)
+        1-sigma errors. A pixel is censored where its error is above `max_error`, not
+        positive, or not finite.
+    max_error : float, default=0.05
+        Largest error of a pixel that is kept, in units of `flux`.
+    mask : array-like of shape (n_samples, n_features), default=None
+        True, or not zero, where a pixel is bad.
+    bad_bits : sequence of int, default=None
+        If `mask` holds bit patterns, only these bits make a pixel bad; bit 0 is the
+        lowest. All by default.
+
+    Returns
+    -------
+    censored : ndarray of shape (n_samples, n_features)
+        A copy of `flux`, in float32 if it is that, else in float64.
+
+    Raises
+    ------
+    ValueError
+        If shapes differ, `max_error` is not positive, or `bad_bits` are given without
+        a mask of integers.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, section 5.4.1.
+
+    Examples
+    --------
+    >>> from skastro.preprocessing import censor_pixels
+    >>> censor_pixels([[1.0, 0.9, 0.8]], [[0.01, 0.2, 0.01]], mask=[[0, 0, 4]])
+    array([[ 1., nan, nan]])
+    """
+    flux = np.asarray(flux)
+    flux = flux.astype(np.float32 if flux.dtype == np.float32 else np.float64)
+    flux_err = np.asarray(flux_err)
+    if flux_err.shape != flux.shape:
+        raise ValueError(
+            f"`flux_err` must have the shape of `flux`, {flux.shape}, got"
+            f" {flux_err.shape}."
+        )
+    if not max_error > 0:
+        raise ValueError(f"`max_error` must be positive, got {max_error}.")
+    # written so that a NaN error is bad
+    bad = ~((flux_err > 0) & (flux_err <= max_error)) | ~np.isfinite(flux)
+    if mask is not None:
+        mask = np.asarray(mask)
+        if mask.shape != flux.shape:
+            raise ValueError(
+                f"`mask` must have the shape of `flux`, {flux.shape}, got {mask.shape}."
+            )
+        if bad_bits is not None:
+            if mask.dtype.kind not in "iu":
+                raise ValueError(
+                    f"`bad_bits` needs a `mask` of integers, got {mask.dtype}."
+                )
+            bits = sum(1 << int(bit) for bit in set(bad_bits))
+            mask = mask & np.array(bits).astype(mask.dtype)
+        bad |= mask != 0
+    elif bad_bits is not None:
+        raise ValueError("`bad_bits` says how to read `mask`, which is not given.")
+    flux[bad] = np.nan
+    return flux

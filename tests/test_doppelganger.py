@@ -1,0 +1,235 @@
+"""Doppelganger rates: counted by hand, and cross-validated without short cuts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn import config_context
+from sklearn.base import clone
+from sklearn.decomposition import PCA
+from sklearn.model_selection import GridSearchCV
+from sklearn.pipeline import make_pipeline
+
+from skastro.datasets import make_open_clusters
+from skastro.decomposition import ProbabilisticPCA
+from skastro.metric_learning import RSCA
+from skastro.metrics import (
+    doppelganger_rate,
+    doppelganger_rates,
+    doppelganger_scorer,
+    intra_inter_distances,
+)
+from skastro.model_selection import LeaveOneClusterOut, cross_val_doppelganger_rates
+
+
+def count(Z, y, side=None, tolerance=None, mask=None):
+    """The definition, pair by pair."""
+    rates, weights = {}, {}
+    field = np.flatnonzero(y == -1)
+    for c in np.unique(y[y != -1]):
+        members = np.flatnonzero(y == c)
+        siblings = [
+            np.linalg.norm(Z[i] - Z[j])
+            for n, i in enumerate(members)
+            for j in members[n + 1 :]
+            if mask is None or mask(i, j)
+        ]
+        if not siblings:
+            continue
+        strangers = [
+            np.linalg.norm(Z[i] - Z[j])
+            for i in members
+            for j in field
+            if side is None or np.all(np.abs(side[i] - side[j]) < tolerance)
+        ]
+        rates[c] = np.mean(np.array(strangers) <= np.median(siblings))
+        weights[c] = len(members)
+    return rates, np.average(list(rates.values()), weights=list(weights.values()))
+
+
+def scene(seed=0, n_field=60):
+    rng = np.random.default_rng(seed)
+    y = np.concatenate([np.full(n_field, -1), [0, 0, 0, 1, 1, 2, 3, 3, 3, 3]])
+    Z = rng.normal(size=(len(y), 3))
+    Z[n_field:] = 0.5 * Z[n_field:] + rng.normal(size=(4, 3))[y[n_field:]]
+    side = rng.normal(size=(len(y), 2))
+    return Z, y, side
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.booleans(), st.booleans())
+def test_rates_are_those_counted_by_hand(seed, match, apart):
+    Z, y, side = scene(seed)
+    night = np.random.default_rng(seed).integers(0, 2, len(y))
+    night[60:62] = 0, 1  # some siblings are apart
+    options = {"side": side, "tolerance": [1.0, 1.5]} if match else {}
+    mask = (lambda i, j: night[i] != night[j]) if apart else None
+    rates, expected = count(Z, y, mask=mask, **options)
+    found = doppelganger_rates(Z, y, pair_mask=mask, **options)
+    assert_array_equal(found.clusters, list(rates))
+    assert_allclose(found.rates, list(rates.values()))
+    assert_allclose(found.global_rate, expected)
+    assert_array_equal(found.n_stars, [np.sum(y == c) for c in rates])
+    assert doppelganger_rate(Z, y, pair_mask=mask, **options) == found.global_rate
+
+
+def test_field_stars_come_in_parts(monkeypatch):
+    Z, y, side = scene()
+    expected = doppelganger_rates(Z, y, side=side, tolerance=[1.0, 1.0])
+    monkeypatch.setattr("skastro.metrics._doppelganger.MOST_ROWS", 7)
+    found = doppelganger_rates(Z, y, side=side, tolerance=[1.0, 1.0])
+    assert_array_equal(found.rates, expected.rates)
+    assert_array_equal(found.n_pairs, expected.n_pairs)
+
+
+def test_equal_distance_counts():
+    # a stranger exactly as far as the siblings is a doppelganger
+    rates = doppelganger_rates([[0.0], [2.0], [4.0], [9.0]], [0, 0, -1, -1]).rates
+    assert rates[0] == 0.25
+
+
+def test_intra_inter_distances():
+    Z, y, side = scene()
+    found = intra_inter_distances(Z, y, side=side, tolerance=[1.0, 1.0])
+    assert set(found) == {0, 1, 3}
+    intra, inter = found[1]
+    assert_allclose(intra, np.linalg.norm(Z[63] - Z[64]))
+    assert (
+        len(inter)
+        == doppelganger_rates(Z, y, side=side, tolerance=[1.0, 1.0]).n_pairs[1]
+    )
+    assert np.all(inter > 0)
+
+
+def test_cluster_without_a_stranger_within_tolerance():
+    Z, y, side = scene()
+    side[60:63] = np.nan
+    with pytest.warns(UserWarning, match=r"Cluster\(s\) \[.*0.*\] have no pair"):
+        rates = doppelganger_rates(Z, y, side=side, tolerance=[1.0, 1.0])
+    assert np.isnan(rates.rates[0])
+    assert np.isfinite(rates.global_rate)
+    with pytest.raises(ValueError, match="widen it"):
+        doppelganger_rates(Z, y, side=side, tolerance=[1e-9, 1e-9])
+
+
+def test_leave_one_cluster_out():
+    _, y, _ = scene()
+    cv = LeaveOneClusterOut()
+    splits = list(cv.split(None, y))
+    assert len(splits) == cv.get_n_splits(None, y) == 3
+    for cluster, (train, test) in zip([0, 1, 3], splits, strict=True):
+        assert set(y[test]) == {-1, cluster}
+        assert cluster not in y[train]
+        assert 2 in y[train]
+        assert_array_equal(
+            np.sort(np.union1d(train, test)),
+            np.sort(
+                np.setdiff1d(np.arange(len(y)), [])[
+                    np.isin(np.arange(len(y)), np.union1d(train, test))
+                ]
+            ),
+        )
+        assert np.sum(y[test] == -1) == 60
+    with pytest.raises(ValueError, match="must be given"):
+        cv.get_n_splits(None)
+    with pytest.raises(ValueError, match="no cluster of two or more"):
+        next(cv.split(None, [-1, 0, 1]))
+
+
+@pytest.fixture(scope="module")
+def clusters():
+    return make_open_clusters(
+        n_field=400, n_clusters=12, n_cluster_stars=90, n_features=150, random_state=0
+    )
+
+
+@pytest.mark.parametrize("with_covariance", [False, True])
+def test_shared_whitening_changes_nothing(clusters, with_covariance):
+    ppca = ProbabilisticPCA(8, with_covariance=with_covariance, random_state=0)
+    Z, y = ppca.fit_transform(clusters.X).astype(float), clusters.y
+    rsca = RSCA(with_covariance=with_covariance)
+    fast = cross_val_doppelganger_rates(rsca, Z, y)
+    slow = []
+    for train, test in LeaveOneClusterOut().split(Z, y):
+        fitted = clone(rsca).fit(Z[train], y[train])
+        slow.append(-doppelganger_scorer(fitted, Z[test], y[test]))
+        if not with_covariance:
+            by_distance = doppelganger_rate(fitted.transform(Z[test]), y[test])
+            assert_allclose(by_distance, slow[-1])
+    assert_allclose(fast.rates, slow)
+    assert fast.global_rate < doppelganger_rate(Z[:, :8], y) / 2
+
+
+def test_pipelines_are_refitted(clusters):
+    X, y = clusters.X, clusters.y
+    pipeline = make_pipeline(ProbabilisticPCA(8, random_state=0), RSCA())
+    rates = cross_val_doppelganger_rates(pipeline, X, y, n_jobs=2)
+    train, test = next(LeaveOneClusterOut().split(X, y))
+    pipeline.fit(X[train], y[train])
+    assert_allclose(rates.rates[0], -doppelganger_scorer(pipeline, X[test], y[test]))
+    side = clusters.side[:, :1]
+    matched = cross_val_doppelganger_rates(
+        pipeline, X, y, side=side, tolerance=[0.5], pair_mask=lambda i, j: i + 1 == j
+    )
+    assert np.all(matched.n_pairs < rates.n_pairs)
+
+
+def test_sigma_travels_by_metadata_routing(clusters):
+    X, sigma, y = clusters.X, clusters.sigma, clusters.y
+    with config_context(enable_metadata_routing=True):
+        ppca = ProbabilisticPCA(8, random_state=0, tol=1e-3)
+        ppca.set_fit_request(sigma=True).set_transform_request(sigma=True)
+        pipeline = make_pipeline(ppca, RSCA())
+        rates = cross_val_doppelganger_rates(pipeline, X, y, params={"sigma": sigma})
+    assert rates.global_rate < 0.1
+
+
+def test_grid_search(clusters):
+    search = GridSearchCV(
+        make_pipeline(ProbabilisticPCA(random_state=0), RSCA()),
+        {"probabilisticpca__n_components": [2, 8], "rsca__n_components": [1, 2]},
+        cv=LeaveOneClusterOut(),
+        scoring=doppelganger_scorer,
+        n_jobs=2,
+    ).fit(clusters.X, clusters.y)
+    assert search.best_params_["probabilisticpca__n_components"] == 8
+    assert np.all(search.cv_results_["mean_test_score"] <= 0)
+    assert search.n_splits_ == 12
+
+
+def test_scorer_takes_any_transformer(clusters):
+    X = np.nan_to_num(clusters.X, nan=1.0)
+    pca = PCA(5, random_state=0).fit(X)
+    expected = -doppelganger_rate(pca.transform(X), clusters.y)
+    assert doppelganger_scorer(pca, X, clusters.y) == expected
+
+
+def test_progress_bar(clusters, capsys):
+    Z = ProbabilisticPCA(5, random_state=0).fit_transform(clusters.X)
+    cross_val_doppelganger_rates(RSCA(), Z, clusters.y, verbose=1)
+    assert "clusters" in capsys.readouterr().err
+    cross_val_doppelganger_rates(RSCA(), Z, clusters.y)
+    assert not capsys.readouterr().err
+
+
+def test_bad_input():
+    Z, y, side = scene()
+    with pytest.raises(ValueError, match="no field star, label -1"):
+        doppelganger_rates(Z[60:], y[60:])
+    with pytest.raises(ValueError, match="no cluster of two or more"):
+        doppelganger_rates(Z[:60], y[:60])
+    with pytest.raises(ValueError, match="belong together"):
+        doppelganger_rates(Z, y, side=side)
+    with pytest.raises(ValueError, match=r"a column for each tolerance, \(70, 1\)"):
+        doppelganger_rates(Z, y, side=side, tolerance=[1.0])
+    with pytest.raises(ValueError, match="must be positive"):
+        doppelganger_rates(Z, y, side=side, tolerance=[1.0, 0.0])
+    with pytest.raises(ValueError, match="inconsistent numbers"):
+        doppelganger_rates(Z, y[1:])
+    with pytest.raises(ValueError, match="NaN"):
+        doppelganger_rates(np.where(np.arange(70)[:, None] == 5, np.nan, Z), y)
+    with pytest.raises(ValueError, match="leaves no pair of siblings"):
+        doppelganger_rates(Z, y, pair_mask=lambda i, j: i < 0)
+    with pytest.raises(ValueError, match="leaves no pair of siblings"):
+        cross_val_doppelganger_rates(PCA(2), Z, y, pair_mask=lambda i, j: i < 0)

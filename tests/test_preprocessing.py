@@ -1,0 +1,113 @@
+"""Censored pixels and interstellar bands."""
+
+import numpy as np
+import pytest
+from numpy.testing import assert_array_equal
+from sklearn.frozen import FrozenEstimator
+from sklearn.pipeline import make_pipeline
+
+from skastro.decomposition import ProbabilisticPCA
+from skastro.preprocessing import InterstellarMasker, censor_pixels
+
+
+def test_pixels_are_censored_for_any_reason():
+    flux = np.array([[1.0, 0.9, np.inf, 0.7, 0.6, 0.5, np.nan, 0.3, 0.2]])
+    error = np.array([[0.01, 0.06, 0.01, np.nan, 0.0, -1.0, 0.01, 0.05, 0.01]])
+    mask = np.array([[0, 0, 0, 0, 0, 0, 0, 0, 1]])
+    before = flux.copy()
+    censored = censor_pixels(flux, error, mask=mask)
+    assert_array_equal(np.flatnonzero(~np.isnan(censored)), [0, 7])
+    assert_array_equal(censored[~np.isnan(censored)], [1.0, 0.3])
+    assert_array_equal(flux, before)
+    assert censor_pixels(flux.astype("f4"), error).dtype == np.float32
+    assert censor_pixels(flux.astype(">f8"), error).dtype == np.dtype("=f8")
+    assert_array_equal(
+        np.isnan(censor_pixels(flux, error, max_error=0.1))[0, 1], False
+    )
+
+
+def test_bits_of_a_mask():
+    flux, error = np.ones((1, 4)), np.full((1, 4), 0.01)
+    mask = np.array([[0b0000, 0b0001, 0b1000, 0b1001]], dtype=np.int16)
+    assert_array_equal(
+        np.isnan(censor_pixels(flux, error, mask=mask)), [[False, True, True, True]]
+    )
+    assert_array_equal(
+        np.isnan(censor_pixels(flux, error, mask=mask, bad_bits=[3, 5])),
+        [[False, False, True, True]],
+    )
+
+
+def test_bad_pixels_input():
+    flux, error = np.ones((2, 3)), np.ones((2, 3))
+    with pytest.raises(ValueError, match=r"`flux_err` must have the shape.*\(2, 2\)"):
+        censor_pixels(flux, error[:, :2])
+    with pytest.raises(ValueError, match=r"`mask` must have the shape"):
+        censor_pixels(flux, error, mask=error[:1])
+    with pytest.raises(ValueError, match="`max_error` must be positive, got 0"):
+        censor_pixels(flux, error, max_error=0)
+    with pytest.raises(ValueError, match="needs a `mask` of integers, got bool"):
+        censor_pixels(flux, error, mask=flux > 0, bad_bits=[1])
+    with pytest.raises(ValueError, match="which is not given"):
+        censor_pixels(flux, error, bad_bits=[1])
+
+
+def survey(seed=0, n=900, p=200):
+    """Spectra with an interstellar band at pixels 60-66 and a noisy one at 150."""
+    rng = np.random.default_rng(seed)
+    extinction = rng.exponential(0.3, n)
+    extinction[: n // 3] = 0.001
+    X = 1 + 0.05 * rng.normal(size=(n, 4)) @ rng.normal(size=(4, p))
+    noise = np.full(p, 0.01)
+    noise[150:155] = 0.08
+    X += noise * rng.normal(size=X.shape)
+    depth = 0.06 * np.minimum(extinction / 0.5, 2)
+    X[:, 60:67] -= depth[:, None]
+    X[rng.random(X.shape) < 0.05] = np.nan
+    return X, extinction
+
+
+def test_band_is_found_and_noise_is_not():
+    X, extinction = survey()
+    masker = InterstellarMasker(4, threshold=0.02, random_state=0).fit(X, extinction)
+    assert_array_equal(np.flatnonzero(masker.mask_), np.arange(60, 67))
+    assert masker.residual_[150:155].mean() > 0.05  # of noise, and not masked
+    Z = masker.transform(X)
+    assert np.isnan(Z[:, 60:67]).all()
+    kept = ~masker.mask_
+    assert_array_equal(Z[:, kept], X[:, kept])
+
+
+def test_stars_between_the_limits_do_not_matter():
+    X, extinction = survey()
+    between = (extinction >= 0.005) & (extinction <= 0.5)
+    first = InterstellarMasker(4, random_state=0).fit(X, extinction)
+    again = InterstellarMasker(4, random_state=0).fit(X[~between], extinction[~between])
+    assert_array_equal(first.residual_, again.residual_)
+
+
+def test_frozen_in_a_pipeline():
+    X, extinction = survey()
+    masker = InterstellarMasker(4, threshold=0.02, random_state=0).fit(X, extinction)
+    pipeline = make_pipeline(FrozenEstimator(masker), ProbabilisticPCA(4))
+    Z = pipeline.fit_transform(X)
+    components = pipeline[-1].components_
+    assert_array_equal(components[:, masker.mask_], 0)
+    assert np.isfinite(Z).all()
+
+
+def test_bins_that_nobody_has():
+    X, extinction = survey()
+    X[extinction > 0.5, 10] = np.nan
+    X[extinction < 0.005, 11] = np.nan
+    masker = InterstellarMasker(4, threshold=0.02, random_state=0).fit(X, extinction)
+    assert np.isnan(masker.residual_[[10, 11]]).all()
+    assert not masker.mask_[[10, 11]].any()
+
+
+def test_too_few_stars():
+    X, extinction = survey()
+    with pytest.raises(ValueError, match="0 above min_high=9.*Move the limits"):
+        InterstellarMasker(4, min_high=9.0).fit(X, extinction)
+    with pytest.raises(ValueError, match="300 have an extinction below"):
+        InterstellarMasker(300).fit(X, extinction)
