@@ -21,9 +21,7 @@ def test_pixels_are_censored_for_any_reason():
     assert_array_equal(flux, before)
     assert censor_pixels(flux.astype("f4"), error).dtype == np.float32
     assert censor_pixels(flux.astype(">f8"), error).dtype == np.dtype("=f8")
-    assert_array_equal(
-        np.isnan(censor_pixels(flux, error, max_error=0.1))[0, 1], False
-    )
+    assert_array_equal(np.isnan(censor_pixels(flux, error, max_error=0.1))[0, 1], False)
 
 
 def test_bits_of_a_mask():

@@ -1,5 +1,6 @@
 """Real and synthetic data."""
 
+from ._apogee import fetch_apogee
 from ._clusters import make_open_clusters
 from ._galaxies import (
     chemical_prior,
@@ -10,6 +11,7 @@ from ._galaxies import (
 
 __all__ = [
     "chemical_prior",
+    "fetch_apogee",
     "gas_prior",
     "load_ngc1068",
     "load_synthetic_galaxy",

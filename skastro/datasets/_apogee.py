@@ -1,0 +1,249 @@
+"""Download of APOGEE spectra from the survey's public server."""
+
+import hashlib
+from pathlib import Path
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.datasets import get_data_home
+from sklearn.utils import Bunch
+from tqdm.auto import tqdm
+
+_SERVER = "https://data.sdss.org/sas"
+#: Folders and names of the files of each release.
+_RELEASES = {
+    "dr17": {
+        "spectrum": "apogee/spectro/aspcap/dr17/synspec_rev1/{telescope}/{field}/"
+        "aspcapStar-dr17-{star}.fits",
+        "mask": "apogee/spectro/redux/dr17/stars/{telescope}/{field}/"
+        "{prefix}-dr17-{star}.fits",
+        "allstar": "apogee/spectro/aspcap/dr17/synspec_rev1/"
+        "allStar-dr17-synspec_rev1.fits",
+        "members": "apogee/vac/apogee-occam/occam_member-DR17.fits",
+    },
+    "dr16": {
+        "spectrum": "apogee/spectro/aspcap/r12/l33/{telescope}/{field}/"
+        "aspcapStar-r12-{star}.fits",
+        "mask": "apogee/spectro/redux/r12/stars/{telescope}/{field}/"
+        "{prefix}-r12-{star}.fits",
+        "allstar": "apogee/spectro/aspcap/r12/l33/allStar-r12-l33.fits",
+        "members": "apogee/vac/apogee-occam/occam_member-DR16.fits",
+    },
+}
+#: What was downloaded and its SHA-256, to notice files that were damaged since.
+_REGISTRY = "sha256.txt"
+
+
+def fetch_apogee(
+    stars,
+    *,
+    release="dr17",
+    data_home=None,
+    pixel_masks=False,
+    catalogues=True,
+    checksums=None,
+    n_jobs=4,
+    server=_SERVER,
+    verbose=0,
+):
+    """Download APOGEE spectra of given stars, and the tables that describe them.
+
+    Files that are there already, undamaged, are not downloaded again: a download that
+    was stopped goes on where it was.
+
+    Parameters
+    ----------
+    stars : sequence of str, or of tuples (star, field, telescope), or table
+        APOGEE names such as ``"2M00000211+6327470"``, which are looked up in the
+        allStar table; or tuples with field and telescope, such as
+        ``("2M00000211+6327470", "116+00", "apo25m")``; or a table or structured array
+        with the columns ``APOGEE_ID``, ``FIELD`` and ``TELESCOPE``.
+    release : {"dr16", "dr17"}, default="dr17"
+        Data release. The thesis used the 16th.
+    data_home : path, default=None
+        Folder for the files; by default ``apogee`` in scikit-learn's data home.
+    pixel_masks : bool, default=False
+        Whether to download the apStar files too, which hold the pixel masks.
+    catalogues : bool, default=True
+        Whether to download the allStar table, of several GB, and the OCCAM table of
+        open-cluster members.
+    checksums : dict, default=None
+        SHA-256 of files, by their path below the release's folder on the server. By
+        default a file is trusted when it is downloaded, and checked against that from
+        then on.
+    n_jobs : int, default=4
+        Downloads at once.
+    server : str, default="https://data.sdss.org/sas"
+        Where the releases are, to use a mirror.
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    Returns
+    -------
+    files : Bunch
+        With ``spectra`` and ``pixel_masks``, lists of paths in the order of the stars,
+        and ``allstar`` and ``members``, paths or None: the arguments of
+        :func:`~skastro.io.read_apogee`.
+
+    Raises
+    ------
+    ConnectionError
+        If the server cannot be reached, or does not have a file; with what to do.
+    ValueError
+        If a name is not in the allStar table, or a file does not have its checksum.
+
+    Examples
+    --------
+    >>> from skastro.datasets import fetch_apogee
+    >>> fetch_apogee([], release="dr99")
+    Traceback (most recent call last):
+        ...
+    ValueError: `release` must be one of ['dr16', 'dr17'], got 'dr99'.
+    """
+    if release not in _RELEASES:
+        raise ValueError(
+            f"`release` must be one of {sorted(_RELEASES)}, got {release!r}."
+        )
+    names = _RELEASES[release]
+    folder = Path(data_home) if data_home else Path(get_data_home()) / "apogee"
+    folder = folder / release
+    folder.mkdir(parents=True, exist_ok=True)
+    store = _Store(folder, f"{server.rstrip('/')}/{release}", dict(checksums or {}))
+    found = Bunch(spectra=[], pixel_masks=None, allstar=None, members=None)
+    stars = _as_tuples(stars)
+    if catalogues or any(field is None for _, field, _ in stars):
+        found.allstar = store.fetch([names["allstar"]], 1, verbose)[0]
+    if catalogues:
+        found.members = store.fetch([names["members"]], 1, verbose)[0]
+    if any(field is None for _, field, _ in stars):
+        stars = _look_up(stars, found.allstar)
+    for kind, key in [("spectrum", "spectra"), ("mask", "pixel_masks")]:
+        if kind == "mask" and not pixel_masks:
+            continue
+        paths = [
+            names[kind].format(
+                star=star,
+                field=field,
+                telescope=telescope,
+                prefix="asStar" if telescope == "lco25m" else "apStar",
+            )
+            for star, field, telescope in stars
+        ]
+        found[key] = store.fetch(paths, n_jobs, verbose)
+    return found
+
+
+class _Store:
+    """A folder of downloaded files with their checksums."""
+
+    def __init__(self, folder, url, checksums):
+        self.folder = folder
+        self.url = url
+        self.checksums = checksums
+        self.registry = folder / _REGISTRY
+        if self.registry.exists():
+            for line in self.registry.read_text().splitlines():
+                digest, path = line.split(maxsplit=1)
+                self.checksums.setdefault(path, digest)
+
+    def fetch(self, paths, n_jobs, verbose):
+        """Download what is missing, and return where the files are."""
+        results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
+            delayed(self._fetch)(path) for path in paths
+        )
+        found = []
+        bar = tqdm(
+            results, total=len(paths), desc="APOGEE", unit="file", disable=not verbose
+        )
+        for path, (where, digest) in zip(paths, bar, strict=True):
+            if digest is not None:
+                with self.registry.open("a") as registry:
+                    registry.write(f"{digest} {path}\n")
+                self.checksums[path] = digest
+            found.append(where)
+        return found
+
+    def _fetch(self, path):
+        """Return where a file is, and its checksum if it is new."""
+        import pooch
+        from requests.exceptions import RequestException
+
+        where = self.folder / path
+        known = self.checksums.get(path)
+        if where.exists() and known == _sha256(where):
+            return where, None
+        url = f"{self.url}/{path}"
+        pooch.get_logger().setLevel("WARNING")
+        where.unlink(missing_ok=True)
+        where.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            # to another name, so that a file with its name is a whole file
+            part = where.with_name(where.name + ".part")
+            pooch.HTTPDownloader(timeout=60)(url, str(part), None)
+        except RequestException as error:
+            raise ConnectionError(
+                f"{url} could not be downloaded ({error}). If there is no network,"
+                f" copy the file to {where} on a machine that has one, with"
+                f" `sha256sum` of it in {self.registry}; if the server does not have"
+                " it, check the name, the field and the telescope of the star."
+            ) from error
+        digest = _sha256(part)
+        if known not in (None, digest):
+            part.unlink()
+            raise ValueError(
+                f"{url} has the SHA-256 {digest}, expected {known}: it is damaged or"
+                f" has changed. Try again, or remove its line from {self.registry}."
+            )
+        part.replace(where)
+        return where, None if known == digest else digest
+
+
+def _sha256(path):
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _as_tuples(stars):
+    """Return (star, field, telescope) with None for what is to be looked up."""
+    names = getattr(stars, "colnames", None)  # astropy
+    if names is None:
+        names = getattr(getattr(stars, "dtype", None), "names", None)
+    if names is None and hasattr(stars, "iloc"):
+        names = list(stars.columns)
+    if names is not None:
+        columns = ["APOGEE_ID", "FIELD", "TELESCOPE"]
+        missing = [column for column in columns if column not in names]
+        if missing:
+            raise ValueError(f"`stars` has no column(s) {', '.join(missing)}.")
+        return list(zip(*(_strings(stars[column]) for column in columns), strict=True))
+    return [(s, None, None) if isinstance(s, str) else tuple(s) for s in stars]
+
+
+def _strings(column):
+    return [str(value).strip() for value in np.asarray(column).astype(str)]
+
+
+def _look_up(stars, allstar):
+    """Complete names by the field and telescope of their best spectrum."""
+    from astropy.io import fits
+
+    wanted = [star for star, field, _ in stars if field is None]
+    with fits.open(allstar, memmap=True) as hdus:
+        data = hdus[1].data
+        ids = np.char.strip(np.asarray(data["APOGEE_ID"]).astype(str))
+        rows = np.flatnonzero(np.isin(ids, wanted))
+        rows = rows[np.argsort(np.asarray(data["SNR"])[rows], kind="stable")]
+        places = {
+            ids[row]: (
+                ids[row],
+                *_strings([data["FIELD"][row], data["TELESCOPE"][row]]),
+            )
+            for row in rows
+        }
+    unknown = [star for star in wanted if star not in places]
+    if unknown:
+        raise ValueError(
+            f"{len(unknown)} star(s) are not in {allstar}: {unknown[:5]}"
+            f"{' …' if len(unknown) > 5 else ''}."
+        )
+    return [star if star[1] is not None else places[star[0]] for star in stars]
