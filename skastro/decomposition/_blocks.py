@@ -146,6 +146,23 @@ def row_blocks(X, sigma, size, columns=None, check=True):
         yield rows, block, missing, variance
 
 
+def column_means(X, sigma, size):
+    """Return how often each column is observed, and its mean then.
+
+    Looks at all values, and raises as `row_blocks` does.
+    """
+    n_features = X.shape[1]
+    count, total = np.zeros(n_features, np.intp), np.zeros(n_features)
+    for _, block, missing, _ in row_blocks(X, sigma, size):
+        count += len(block)
+        if missing.any():
+            holes = np.flatnonzero(missing)
+            count -= np.bincount(holes % n_features, minlength=n_features)
+            block = np.where(missing, 0, block)
+        total += np.ones(len(block), block.dtype) @ block
+    return count, total / np.maximum(count, 1)
+
+
 class Rows:
     """The rows of a fit, in the columns that are observed at all.
 

@@ -1,28 +1,20 @@
 """Principal components of spectra with missing and uncertain pixels."""
 
 import numbers
-import warnings
-from dataclasses import replace
 
 import numpy as np
 from scipy.sparse.linalg import LinearOperator
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
-from tqdm.auto import tqdm
 
 from .. import _covariance
 from .._base import SkastroEstimator
 from .._sklearn import Interval, _fit_context
-from . import _ppca_missing, _ppca_weighted
-from ._blocks import Rows, as_rows, as_sigma, row_blocks, working_dtype
+from ._blocks import Rows, as_rows, as_sigma, column_means, row_blocks, working_dtype
+from ._fitting import Fit
 from ._posterior import likelihood
 
-#: Further columns of the basis in which a pass looks for better axes.
-OVERSAMPLES = 18
-#: Up to so many features, the basis is all of space.
-SMALL = 128
 #: Scores of highest likelihood have a prior so much wider than the population's, for
 #: rows that see too little of a component.
 WIDE = 1e3
@@ -197,9 +189,8 @@ class ProbabilisticPCA(
                 f" rows and columns, got n_samples={n_samples},"
                 f" n_features={n_features}."
             )
-        n_observed, mean = self._observed(X, sigma)
-        self.n_observed_ = n_observed
-        columns = np.flatnonzero(n_observed)
+        self.n_observed_, mean = column_means(X, sigma, self.batch_size)
+        columns = np.flatnonzero(self.n_observed_)
         if self.n_components >= len(columns):
             raise ValueError(
                 f"n_components={self.n_components} must be less than the number of"
@@ -211,28 +202,20 @@ class ProbabilisticPCA(
             sigma,
             self.batch_size,
             columns if len(columns) < n_features else None,
-            n_observed[columns],
+            self.n_observed_[columns],
         )
-        with tqdm(
-            total=self.max_iter, desc="ProbabilisticPCA", disable=not self.verbose
-        ) as bar:
-            model = self._fit_missing(data, mean[columns], bar)
-            if sigma is None:
-                V, variance = model.basis, model.variance[: self.n_components]
-                noise = model.noise_variance
-                V = V[:, : self.n_components]
-            else:
-                model = self._fit_weighted(data, model, bar)
-                V, s, _ = np.linalg.svd(model.loadings, full_matrices=False)
-                noise = model.noise_variance
-                variance = s**2 + noise
+        fit = Fit(data, self.n_components, self.tol, self.max_iter, self.verbose)
+        V, variance, noise, mean = fit.run(
+            mean[columns], check_random_state(self.random_state)
+        )
+        self.n_iter_ = fit.n_iter
         dtype = working_dtype(X)
         largest = np.abs(V).argmax(axis=0)
         V = V * np.where(V[largest, np.arange(V.shape[1])] < 0, -1, 1)
         self.components_ = np.zeros((self.n_components, n_features), dtype)
         self.components_[:, columns] = V.T
         self.mean_ = np.full(n_features, np.nan, dtype)
-        self.mean_[columns] = model.mean
+        self.mean_[columns] = mean
         self.noise_variance_ = float(noise)
         total = variance.sum() + noise * (len(columns) - self.n_components)
         self.explained_variance_ = variance.astype(dtype)
@@ -451,92 +434,6 @@ class ProbabilisticPCA(
                 block = np.asarray(X[rows], dtype=dtype)
                 missing = np.isnan(block)
             yield model, block, missing
-
-    def _observed(self, X, sigma):
-        """Return how often each column is observed, and its mean then."""
-        count, total = np.zeros(X.shape[1], np.intp), np.zeros(X.shape[1])
-        for _, block, missing, _ in row_blocks(X, sigma, self.batch_size):
-            if missing.any():
-                block = np.where(missing, 0, block)
-                count -= np.bincount(
-                    np.flatnonzero(missing) % X.shape[1], minlength=X.shape[1]
-                )
-            count += len(block)
-            total += block.sum(axis=0, dtype=np.float64)
-        return count, total / np.maximum(count, 1)
-
-    def _fit_missing(self, data, mean, bar):
-        """Fit the model with equal noise, for its own sake or as a start."""
-        rng = check_random_state(self.random_state)
-        n_features = len(mean)
-        k = self.n_components
-        size = k + OVERSAMPLES if n_features > SMALL else n_features
-        sample = data.sample(rng)
-        model = _ppca_missing.start(
-            list(sample.blocks()), k, min(size, n_features), mean, rng
-        )
-        self.n_iter_ = int(data.complete and sample.X is data.X)
-        if self.n_iter_:
-            return model  # in closed form
-        threshold = self.tol * n_features
-        if sample.X is not data.X:
-            for _ in range(min(10, self.max_iter)):
-                model, gain = _ppca_missing.em_pass(
-                    sample.blocks(), sample.n_observed, model
-                )
-                if gain < 10 * threshold:
-                    break
-        if data.sigma is not None:
-            threshold *= 100
-        for _ in range(self.max_iter):
-            model, gain = _ppca_missing.em_pass(data.blocks(), data.n_observed, model)
-            self.n_iter_ += 1
-            bar.update()
-            bar.set_postfix(gain=f"{gain / n_features:.1e}")
-            if gain < threshold:
-                return model
-        if data.sigma is None:
-            self._warn_of_no_convergence(gain / n_features)
-        return model
-
-    def _fit_weighted(self, data, model, bar):
-        """Fit the model with errors of the entries, from the one without."""
-        V = model.basis[:, : self.n_components].astype(np.float64)
-        signal = model.variance[: self.n_components] - model.noise_variance
-        error = data.typical_variance()
-        model = _ppca_weighted.WeightedModel(
-            mean=model.mean,
-            loadings=V * np.sqrt(np.maximum(signal, 1e-6 * signal[0])),
-            noise_variance=max(
-                model.noise_variance - error, 0.1 * model.noise_variance
-            ),
-        )
-        n_entries = data.n_observed.sum()
-        previous, before, step = model, -np.inf, 1.0
-        for _ in range(max(1, self.max_iter - self.n_iter_)):
-            new, log_likelihood = _ppca_weighted.em_pass(data.blocks(), model, step)
-            self.n_iter_ += 1
-            bar.update()
-            gain = (log_likelihood - before) / n_entries
-            bar.set_postfix(gain=f"{gain:.1e}")
-            if gain < -self.tol:
-                # only the step of the noise variance can be too long
-                step /= 4
-                model = replace(model, noise_variance=previous.noise_variance)
-                continue
-            previous, before, model = model, log_likelihood, new
-            if gain < self.tol:
-                return model
-        self._warn_of_no_convergence(gain)
-        return model
-
-    def _warn_of_no_convergence(self, gain):
-        warnings.warn(
-            f"EM did not converge in max_iter={self.max_iter} passes: the last one"
-            f" raised the log-likelihood by {gain:.1e} per entry, tol={self.tol:.1e}.",
-            ConvergenceWarning,
-            stacklevel=5,
-        )
 
     @property
     def _n_features_out(self):

@@ -1,6 +1,14 @@
 """Pictures, as scikit-learn's Display classes; matplotlib is imported when drawing."""
 
 from ._emulation import EmulatorErrorDisplay
+from ._likeness import DimensionalityDisplay, DoppelgangerDisplay, RelevanceDisplay
 from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
 
-__all__ = ["CornerDisplay", "EmulatorErrorDisplay", "PosteriorPredictiveDisplay"]
+__all__ = [
+    "CornerDisplay",
+    "DimensionalityDisplay",
+    "DoppelgangerDisplay",
+    "EmulatorErrorDisplay",
+    "PosteriorPredictiveDisplay",
+    "RelevanceDisplay",
+]
