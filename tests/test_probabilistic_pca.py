@@ -110,7 +110,7 @@ def test_posterior_is_that_of_a_dense_gaussian(with_sigma):
         assert_allclose(
             filled[i], np.where(o, x, ppca.inverse_transform([expected])[0])
         )
-        # generalised least squares, but for a prior a thousand times too wide
+        # generalised least squares, but for a prior a hundred times too wide
         information = V.T @ np.linalg.inv(N) @ V
         if np.linalg.cond(information) < 100:
             least_squares = np.linalg.solve(
@@ -311,7 +311,7 @@ def test_rows_of_one_likelihood_have_wide_covariances_where_nothing_is_seen():
     scores, covariance = unpack(packed, 3)
     assert_array_equal(scores, 0)
     prior = ppca.explained_variance_ - ppca.noise_variance_
-    assert_allclose(covariance[0], np.diag(1e3 * prior), rtol=1e-9, atol=1e-9)
+    assert_allclose(covariance[0], np.diag(100 * prior), rtol=1e-9, atol=1e-9)
     assert packed.shape[1] == len(ppca.get_feature_names_out()) == 9
     assert ppca.inverse_transform(packed).shape == (1, 10)
 

@@ -17,7 +17,7 @@ from ._posterior import likelihood
 
 #: Scores of highest likelihood have a prior so much wider than the population's, for
 #: rows that see too little of a component.
-WIDE = 1e3
+WIDE = 100.0
 
 
 class ProbabilisticPCA(

@@ -4,6 +4,14 @@ import numpy as np
 from scipy.linalg import eigh
 
 
+def typical_error(C):
+    """Return the harmonic mean of covariances, which a few wide ones do not widen."""
+    k = C.shape[1]
+    ridge = 1e-6 * np.median(np.trace(C, axis1=1, axis2=2)) / k
+    ridge = max(ridge, np.finfo(C.dtype).tiny)
+    return np.linalg.inv(np.linalg.inv(C + ridge * np.eye(k)).mean(axis=0))
+
+
 def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=200):
     """Fit the covariance of groups of vectors beyond that of their errors.
 
@@ -39,7 +47,7 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=200):
     residual = x - (np.add.reduceat(x, start) / np.bincount(groups)[:, None])[groups]
     n_free = len(x) - len(start)
     S = residual.T @ residual / n_free
-    error = np.median(C, axis=0)
+    error = typical_error(C)
     for _ in range(max_iter):
         P = np.linalg.inv(S + C)
         Px = np.einsum("nij,nj->ni", P, x)

@@ -10,8 +10,9 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import _covariance
 from .._base import SkastroEstimator
+from .._labels import is_field
 from .._sklearn import Interval, StrOptions, _fit_context, validate_data
-from ._intrinsic import intrinsic_covariance, pair_log_density
+from ._intrinsic import intrinsic_covariance, pair_log_density, typical_error
 
 #: The median absolute deviation of a Gaussian times this is its standard deviation.
 MAD_TO_SIGMA = 1.4826
@@ -206,7 +207,14 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             Scaled components.
         """
         x, _ = self._check(X)
-        return (x - self.mean_) @ self.components_.T
+        return self._project(x)
+
+    def _project(self, x):
+        if x.dtype == np.float32:  # in which a large mean would cost digits
+            return (x - self.mean_) @ self.components_.T
+        Z = x @ self.components_.T
+        Z -= self.mean_ @ self.components_.T
+        return Z
 
     def inverse_transform(self, Z):
         """Return the representations of given scaled components.
@@ -312,7 +320,9 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
                 f"n_components={self.n_components} must be at most the number of"
                 f" dimensions of X, {k}."
             )
-        clusters, counts = np.unique(y[~self._is_field(y)], return_counts=True)
+        clusters, counts = np.unique(
+            y[~is_field(y, self.field_label)], return_counts=True
+        )
         if not np.any(counts > 1):
             raise ValueError(
                 f"y has no cluster of two or more stars, which RSCA learns from:"
@@ -330,15 +340,6 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             )
         return X, y
 
-    def _is_field(self, y):
-        if y.dtype.kind in "OUS":
-            return y.astype(str) == str(self.field_label)
-        return (
-            y == self.field_label
-            if not isinstance(self.field_label, str)
-            else (np.zeros(len(y), bool))
-        )
-
     def _n_values(self, n_features):
         if not self.with_covariance:
             return n_features
@@ -353,7 +354,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         return k
 
     def _sphere(self, X, y):
-        field = self._is_field(y)
+        field = is_field(y, self.field_label)
         population = X[field] if np.count_nonzero(field) > 1 else X
         if self.with_covariance:
             population = population[:: -(-len(population) // MOST_STARS)]
@@ -364,12 +365,12 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             return sphere(mean, centred.T @ centred / (len(population) - 1))
         x, C = _covariance.unpack(population, self._n_values(X.shape[1]))
         covariance, means = intrinsic_covariance(x, C, np.zeros(len(x), int))
-        error = np.linalg.inv(np.linalg.inv(C).mean(axis=0))
+        error = typical_error(C)
         return sphere(means[0], covariance + error, error=error, intrinsic=covariance)
 
     def _fit_clusters(self, X, y, population):
         """Rotate and scale; X and y may lack a cluster that `population` was with."""
-        field = self._is_field(y)
+        field = is_field(y, self.field_label)
         labels, groups, counts = np.unique(
             y[~field], return_inverse=True, return_counts=True
         )
@@ -443,7 +444,9 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         """
         X, y = clone(self)._check_fit(X, y)
         population = self._sphere(X, y)
-        labels, counts = np.unique(y[~self._is_field(y)], return_counts=True)
+        labels, counts = np.unique(
+            y[~is_field(y, self.field_label)], return_counts=True
+        )
         for cluster in labels[counts > 1]:
             rsca = clone(self)
             rsca.n_features_in_ = X.shape[1]

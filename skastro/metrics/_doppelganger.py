@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
+from .._labels import is_field
+
 #: Pairs whose distances are held at once.
 PAIRS = 2**22
 #: Field stars at once.
@@ -45,10 +47,9 @@ class DoppelgangerRates:
 def euclidean(A, B):
     """Return distances by one matrix product."""
     A, B = np.asarray(A, dtype=np.float64), np.asarray(B, dtype=np.float64)
-    centre = A.mean(axis=0)
-    A, B = A - centre, B - centre
-    square = np.einsum("ij,ij->i", A, A)[:, None] + np.einsum("ij,ij->i", B, B)
-    square -= 2 * A @ B.T
+    square = A @ (-2 * B.T)
+    square += np.einsum("ij,ij->i", A, A)[:, None]
+    square += np.einsum("ij,ij->i", B, B)
     return np.sqrt(np.maximum(square, 0, out=square), out=square)
 
 
@@ -325,16 +326,25 @@ class _Cluster:
     siblings: np.ndarray
     strangers: Iterator
 
+    def rated(self):
+        """Return label, rate, number of stars and of pairs with strangers."""
+        limit = np.median(self.siblings)
+        near = n_pairs = 0
+        for values in self.strangers:
+            near += np.count_nonzero(values <= limit)
+            n_pairs += values.size
+        return self.label, near / n_pairs if n_pairs else np.nan, self.n_stars, n_pairs
+
 
 def _compare(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
     """Yield clusters with their pairs that count."""
     Z = check_array(Z, dtype=[np.float64, np.float32])
     y = np.asarray(y)
     check_consistent_length(Z, y)
-    side, tolerance = _check_side(side, tolerance, len(y))
-    is_field = y.astype(str) == str(field_label)
-    labels, counts = np.unique(y[~is_field], return_counts=True)
-    field = np.flatnonzero(is_field)
+    side, tolerance = check_side(side, tolerance, len(y))
+    of_field = is_field(y, field_label)
+    labels, counts = np.unique(y[~of_field], return_counts=True)
+    field = np.flatnonzero(of_field)
     if not len(field):
         raise ValueError(
             f"y has no field star, label {field_label!r}, to compare siblings with."
@@ -343,35 +353,62 @@ def _compare(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
         raise ValueError(
             "y has no cluster of two or more stars: give siblings one label."
         )
+    strangers = Z[field]
     for label in labels[counts > 1]:
         members = np.flatnonzero(y == label)
-        i, j = np.triu_indices(len(members), 1)
-        if pair_mask is not None:
-            keep = np.asarray(pair_mask(members[i], members[j]), dtype=bool)
-            i, j = i[keep], j[keep]
-        if not len(i):
-            continue
-        siblings = dissimilarity(Z[members], Z[members])[i, j]
-        strangers = _strangers(Z, members, field, side, tolerance, dissimilarity)
-        yield _Cluster(label, len(members), siblings, strangers)
+        cluster = compare(
+            label,
+            Z[members],
+            strangers,
+            dissimilarity,
+            sibling_pairs(members, pair_mask),
+            resemblance(members, field, side, tolerance),
+        )
+        if cluster is not None:
+            yield cluster
 
 
-def _strangers(Z, members, field, side, tolerance, dissimilarity):
-    """Yield values of the pairs of members and field stars, in parts."""
-    size = max(1, min(MOST_ROWS, PAIRS // len(members)))
-    for start in range(0, len(field), size):
-        part = field[start : start + size]
-        values = dissimilarity(Z[members], Z[part])
-        if side is None:
-            yield values.ravel()
-            continue
-        alike = np.ones(values.shape, dtype=bool)
+def sibling_pairs(members, pair_mask):
+    """Return which pairs of members count, as two arrays of positions."""
+    i, j = np.triu_indices(len(members), 1)
+    if pair_mask is not None:
+        keep = np.asarray(pair_mask(members[i], members[j]), dtype=bool)
+        i, j = i[keep], j[keep]
+    return i, j
+
+
+def resemblance(members, field, side, tolerance):
+    """Return a function of a slice of the field: which pairs with members count."""
+    if side is None:
+        return None
+
+    def alike(part):
+        mask = np.ones((len(members), len(field[part])), dtype=bool)
         for column, limit in zip(side.T, tolerance, strict=True):
-            alike &= np.abs(column[members][:, None] - column[part]) < limit
-        yield values[alike]
+            mask &= np.abs(column[members][:, None] - column[field[part]]) < limit
+        return mask
+
+    return alike
 
 
-def _check_side(side, tolerance, n_samples):
+def compare(label, A, B, dissimilarity, pairs, alike):
+    """Return the pairs of a cluster with members A and the field B, None without."""
+    i, j = pairs
+    if not len(i):
+        return None
+
+    def strangers():
+        size = max(1, min(MOST_ROWS, PAIRS // len(A)))
+        for start in range(0, len(B), size):
+            part = slice(start, start + size)
+            values = dissimilarity(A, B[part])
+            yield values.ravel() if alike is None else values[alike(part)]
+
+    return _Cluster(label, len(A), dissimilarity(A, A)[i, j], strangers())
+
+
+def check_side(side, tolerance, n_samples):
+    """Validate the columns to match pairs by."""
     if side is None and tolerance is None:
         return None, None
     if side is None or tolerance is None:
@@ -395,18 +432,12 @@ def rated_clusters(Z, y, side, tolerance, pair_mask, dissimilarity, field_label)
     See `doppelganger_rates` for the arguments; clusters in which `pair_mask` leaves
     no siblings are not in the list.
     """
-    found = []
-    for cluster in _compare(
-        Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
-    ):
-        limit = np.median(cluster.siblings)
-        near = n_pairs = 0
-        for values in cluster.strangers:
-            near += np.count_nonzero(values <= limit)
-            n_pairs += values.size
-        rate = near / n_pairs if n_pairs else np.nan
-        found.append((cluster.label, rate, cluster.n_stars, n_pairs))
-    return found
+    return [
+        cluster.rated()
+        for cluster in _compare(
+            Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
+        )
+    ]
 
 
 def collect(found):

@@ -4,11 +4,20 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import _safe_indexing, check_consistent_length
+from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from tqdm.auto import tqdm
 
+from .._labels import is_field
 from ..metric_learning import RSCA
-from ..metrics._doppelganger import collect, rated_clusters, representation
+from ..metrics._doppelganger import (
+    check_side,
+    collect,
+    compare,
+    euclidean,
+    representation,
+    resemblance,
+    sibling_pairs,
+)
 
 
 class LeaveOneClusterOut(BaseCrossValidator):
@@ -43,7 +52,7 @@ class LeaveOneClusterOut(BaseCrossValidator):
         if y is None:
             raise ValueError("y, the cluster of each star, must be given.")
         y = np.asarray(y)
-        field = y.astype(str) == str(self.field_label)
+        field = is_field(y, self.field_label)
         labels, counts = np.unique(y[~field], return_counts=True)
         if not np.any(counts > 1):
             raise ValueError(
@@ -172,19 +181,29 @@ def cross_val_doppelganger_rates(
     y = np.asarray(y)
     last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
     field_label = getattr(last, "field_label", -1)
-    rows = np.arange(len(y))
-    side = None if side is None else np.asarray(side, dtype=float)
-    options = {"tolerance": tolerance, "pair_mask": pair_mask, "side": side}
+    side, tolerance = check_side(side, tolerance, len(y))
+    options = {"side": side, "tolerance": tolerance, "pair_mask": pair_mask}
     if isinstance(estimator, RSCA) and not params:
+        field = np.flatnonzero(is_field(y, field_label))
+        X = check_array(X, dtype=[np.float64, np.float32])
+        strangers = X[field]
         tasks = (
             delayed(_rate)(
-                fitted, X, y, rows[_is_any(y, cluster, field_label)], options
+                fitted,
+                X[y == cluster],
+                strangers,
+                cluster,
+                np.flatnonzero(y == cluster),
+                field,
+                options,
             )
             for cluster, fitted in estimator._leave_one_cluster_out(X, y)
         )
     else:
         tasks = (
-            delayed(_fit_and_rate)(clone(estimator), X, y, train, test, params, options)
+            delayed(_fit_and_rate)(
+                clone(estimator), X, y, train, test, field_label, params, options
+            )
             for train, test in LeaveOneClusterOut(field_label).split(X, y)
         )
     total = LeaveOneClusterOut(field_label).get_n_splits(X, y)
@@ -193,39 +212,44 @@ def cross_val_doppelganger_rates(
     return collect([result for result in bar if result is not None])
 
 
-def _is_any(y, cluster, field_label):
-    return (y == cluster) | (y.astype(str) == str(field_label))
-
-
-def _fit_and_rate(estimator, X, y, train, test, params, options):
+def _fit_and_rate(estimator, X, y, train, test, field_label, params, options):
     params = params or {}
     estimator.fit(_safe_indexing(X, train), y[train], **_rows_of(params, train))
-    return _rate(estimator, X, y, test, options, _rows_of(params, test))
+    of_field = is_field(y[test], field_label)
+    member, field = test[~of_field], test[of_field]
+    return _rate(
+        estimator,
+        _safe_indexing(X, member),
+        _safe_indexing(X, field),
+        y[member[0]],
+        member,
+        field,
+        options,
+        (_rows_of(params, member), _rows_of(params, field)),
+    )
 
 
 def _rows_of(params, rows):
     return {name: _safe_indexing(value, rows) for name, value in params.items()}
 
 
-def _rate(estimator, X, y, test, options, params=None):
-    """Return label, rate, number of stars and of pairs of the one cluster tested."""
-    Z, dissimilarity, field_label = representation(
-        estimator, _safe_indexing(X, test), params
+def _rate(
+    estimator, members, strangers, label, member, field, options, params=({}, {})
+):
+    """Return label, rate, number of stars and of pairs of one cluster."""
+    if isinstance(estimator, RSCA) and not estimator.with_covariance:
+        # the fit has looked at every value
+        A, B = estimator._project(members), estimator._project(strangers)
+        dissimilarity = euclidean
+    else:
+        A, dissimilarity, _ = representation(estimator, members, params[0])
+        B, _, _ = representation(estimator, strangers, params[1])
+    cluster = compare(
+        label,
+        A,
+        B,
+        dissimilarity or euclidean,
+        sibling_pairs(member, options["pair_mask"]),
+        resemblance(member, field, options["side"], options["tolerance"]),
     )
-    pair_mask, side = options["pair_mask"], options["side"]
-    if pair_mask is not None:
-        of_all = pair_mask
-
-        def pair_mask(i, j):
-            return of_all(test[i], test[j])
-
-    found = rated_clusters(
-        Z,
-        y[test],
-        None if side is None else side[test],
-        options["tolerance"],
-        pair_mask,
-        dissimilarity,
-        field_label,
-    )
-    return found[0] if found else None
+    return None if cluster is None else cluster.rated()
