@@ -47,10 +47,16 @@ def as_rows(estimator, X, *, reset):
 
 
 def is_stored(X):
-    """Tell whether X is an array in a file, to be read in slices."""
+    """Tell whether X is to be read, and converted, in slices.
+
+    It is an array in a file, or one of another type than float32 and float64, such as
+    the big-endian numbers of a FITS file.
+    """
+    if isinstance(X, np.ndarray):
+        native = X.dtype in (np.float32, np.float64)
+        return X.ndim == 2 and X.dtype.kind in "fiu" and not native
     return (
-        not isinstance(X, np.ndarray)
-        and not issparse(X)
+        not issparse(X)
         and not hasattr(X, "iloc")
         and not hasattr(X, "__array_namespace__")
         and hasattr(X, "__getitem__")
@@ -142,7 +148,15 @@ def row_blocks(X, sigma, size, columns=None, check=True):
                     f" {errors[row, column]} in row {start + row}; set such an entry"
                     " of X to NaN if it is to be ignored."
                 )
-            variance = errors**2
+            with np.errstate(over="ignore"):
+                variance = errors**2
+            if check and not np.isfinite(variance).all():
+                row, column = np.argwhere(~np.isfinite(variance))[0]
+                raise ValueError(
+                    f"`sigma` is too large to be squared in {dtype}, got"
+                    f" {errors[row, column]} in row {start + row}; set such an entry"
+                    " of X to NaN if it is to be ignored."
+                )
         yield rows, block, missing, variance
 
 
@@ -190,11 +204,15 @@ class Rows:
         """Whether nothing is missing and there are no errors."""
         return self.sigma is None and bool((self.n_observed == self.X.shape[0]).all())
 
-    def blocks(self):
-        """Iterate over blocks; their values have been looked at before."""
-        return row_blocks(
+    def blocks(self, unit=None):
+        """Iterate over blocks, in a unit; their values have been looked at before."""
+        blocks = row_blocks(
             self.X, self.sigma, self.batch_size, self.columns, check=False
         )
+        for rows, block, missing, variance in blocks:
+            if unit is not None:
+                block, variance = block / unit, variance / unit**2
+            yield rows, block, missing, variance
 
     def sample(self, rng, run=50):
         """Return some rows, drawn in runs; all of them if there are few."""

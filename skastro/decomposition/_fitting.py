@@ -15,6 +15,17 @@ OVERSAMPLES = 10
 SMALL = 128
 
 
+def to_come(gain, before):
+    """Return an estimate of what further passes gain, at least that of the last.
+
+    Gains fall geometrically where much is missing.
+    """
+    if gain <= 0 or np.isinf(gain):
+        return max(gain, 0.0)
+    ratio = gain / before if before > 0 else 1.0
+    return np.inf if ratio >= 1 else max(gain, gain * ratio / (1 - ratio))
+
+
 class Fit:
     """Maximum likelihood by passes over the rows.
 
@@ -92,7 +103,8 @@ class Fit:
         if data.complete and sample is data:
             self.n_iter = 1  # in closed form
             return model
-        threshold = self.tol * n_features
+        n_entries = data.n_observed.sum() / data.X.shape[0]
+        threshold = self.tol * n_entries
         if sample is not data:
             for _ in range(min(10, self.max_iter)):
                 model, gain = _ppca_missing.em_pass(
@@ -102,43 +114,62 @@ class Fit:
                     break
         if data.sigma is not None:
             threshold *= 100
+        before = np.inf
         for _ in range(self.max_iter):
             model, gain = _ppca_missing.em_pass(data.blocks(), data.n_observed, model)
-            self._report(bar, gain / n_features)
-            if gain < threshold:
+            self._report(bar, gain / n_entries)
+            if to_come(gain, before) < threshold:
+                self._look_at_noise(model)
                 return model
+            before = gain
         if data.sigma is None:
-            self._warn(gain / n_features)
+            self._warn(gain / n_entries)
         return model
 
     def _with_errors(self, model, bar):
         """Fit the model with errors of the entries, from the one without."""
-        V = model.basis[:, : self.n_components].astype(np.float64)
-        noise = model.noise_variance
-        signal = model.variance[: self.n_components] - noise
+        k, n_columns = self.n_components, len(model.mean)
+        noise, variance = model.noise_variance, model.variance[:k]
+        # in units of the scatter of a pixel, so that no square is out of range
+        unit = np.sqrt((variance.sum() + noise * (n_columns - k)) / n_columns)
+        unit = float(unit) or 1.0
+        loadings = model.basis[:, :k] * np.sqrt(
+            np.maximum(variance - noise, 1e-6 * variance[0])
+        )
+        noise = max(noise - self.data.typical_variance(), 0.1 * noise)
         model = _ppca_weighted.WeightedModel(
-            mean=model.mean,
-            loadings=V * np.sqrt(np.maximum(signal, 1e-6 * model.variance[0])),
-            noise_variance=max(noise - self.data.typical_variance(), 0.1 * noise),
+            model.mean / unit, loadings / unit, noise / unit**2
         )
         n_entries = self.data.n_observed.sum()
-        previous, before, step = model, -np.inf, 1.0
+        previous, log_likelihood, gain, step = model, -np.inf, np.inf, 1.0
         for _ in range(max(1, self.max_iter - self.n_iter)):
-            new, log_likelihood = _ppca_weighted.em_pass(
-                self.data.blocks(), model, step
-            )
-            gain = (log_likelihood - before) / n_entries
+            new, found = _ppca_weighted.em_pass(self.data.blocks(unit), model, step)
+            before, gain = gain, (found - log_likelihood) / n_entries
             self._report(bar, gain)
             if gain < -self.tol:
                 # only the step of the noise variance can be too long
                 step /= 4
                 model = replace(model, noise_variance=previous.noise_variance)
                 continue
-            previous, before, model = model, log_likelihood, new
-            if gain < self.tol:
-                return model
-        self._warn(gain)
-        return model
+            previous, log_likelihood, model = model, found, new
+            if to_come(gain, before) < self.tol:
+                break
+        else:
+            self._warn(gain)
+        return replace(
+            model,
+            mean=model.mean * unit,
+            loadings=model.loadings * unit,
+            noise_variance=model.noise_variance * unit**2,
+        )
+
+    def _look_at_noise(self, model):
+        if model.basis.dtype == np.float32 and model.noise_variance <= model.floor:
+            warnings.warn(
+                "The noise of X is too small beside its variance to be told in single"
+                " precision; give X in float64 for its likelihood.",
+                stacklevel=6,
+            )
 
     def _report(self, bar, gain):
         self.n_iter += 1
@@ -146,9 +177,13 @@ class Fit:
         bar.set_postfix(gain=f"{gain:.1e}")
 
     def _warn(self, gain):
+        last = (
+            f": the last one raised the log-likelihood by {gain:.1e} per entry,"
+            f" tol={self.tol:.1e}"
+        )
         warnings.warn(
-            f"EM did not converge in max_iter={self.max_iter} passes: the last one"
-            f" raised the log-likelihood by {gain:.1e} per entry, tol={self.tol:.1e}.",
+            f"EM did not converge in max_iter={self.max_iter} passes"
+            f"{last if np.isfinite(gain) else ''}. Allow for more, or a larger tol.",
             ConvergenceWarning,
             stacklevel=6,
         )

@@ -109,15 +109,20 @@ def likelihood(components, mean, noise_variance, block, missing, variance):
 
 
 def observed_gram(V, missing):
-    """Return ``V_O.T @ V_O`` over the observed entries O of each row."""
-    n_features, k = V.shape
+    """Return ``V_O.T @ V_O`` over the observed entries O of each row.
+
+    In double precision, since it may be a small difference.
+    """
+    V = V.astype(np.float64)
+    everything = V.T @ V
     listed = Listed(missing)
     if not len(listed.rows):
-        return np.eye(k)[None]
-    gram = np.broadcast_to(np.eye(k), (len(missing), k, k)).copy()
-    padded = np.concatenate([V, np.zeros((1, k), V.dtype)])
+        return everything[None]
+    k = len(everything)
+    gram = np.broadcast_to(everything, (len(missing), k, k)).copy()
+    padded = np.concatenate([V, np.zeros((1, k))])
     for rows, columns in listed.chunks():
         entries = padded[columns]
         G = np.matmul(entries.transpose(0, 2, 1), entries)
-        gram[rows] = np.where(listed.observed[rows, None, None], G, np.eye(k) - G)
+        gram[rows] = np.where(listed.observed[rows, None, None], G, everything - G)
     return gram

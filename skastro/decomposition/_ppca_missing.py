@@ -303,7 +303,8 @@ def closed_form(Y, n_basis):
 
 def finished(mean, V, variance, trace, n_components, scale):
     """Return a model with the noise that its components leave."""
-    floor = np.finfo(V.dtype).eps ** 2 * scale
+    # what the difference of traces can tell
+    floor = np.finfo(V.dtype).eps * scale
     noise = residual_variance(trace, variance[:n_components], len(V), floor)
     variance = np.maximum(variance, noise)
     return Model(mean, V, variance, noise, n_components, floor)

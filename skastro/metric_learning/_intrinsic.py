@@ -1,7 +1,10 @@
 """Gaussian scatter behind measurements of which each has its own error covariance."""
 
+import warnings
+
 import numpy as np
 from scipy.linalg import eigh
+from sklearn.exceptions import ConvergenceWarning
 
 
 def typical_error(C):
@@ -12,7 +15,7 @@ def typical_error(C):
     return np.linalg.inv(np.linalg.inv(C + ridge * np.eye(k)).mean(axis=0))
 
 
-def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=200):
+def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
     """Fit the covariance of groups of vectors beyond that of their errors.
 
     Vector i of group g is ``N(mean_g, S + C_i)``. S is of restricted maximum
@@ -31,7 +34,7 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=200):
     tol : float, default=1e-2
         Ends when no variance of any combination changes by more than this fraction
         of itself and a tenth of its error.
-    max_iter : int, default=200
+    max_iter : int, default=500
         Steps at most.
 
     Returns
@@ -67,6 +70,12 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=200):
         S = new
         if np.abs(change).max() < tol:
             break
+    else:
+        warnings.warn(
+            f"The intrinsic covariance did not converge in {max_iter} steps.",
+            ConvergenceWarning,
+            stacklevel=4,
+        )
     return S, means
 
 

@@ -28,9 +28,10 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
 
     Attributes
     ----------
-    components_ : ndarray of shape (n_components, n_features)
+    components_ : ndarray of shape (n_removed, n_features)
         ``(X - mean_) @ components_.T`` are the coordinates that are removed, of unit
-        variance in the population.
+        variance in the population: `n_components` of them, or fewer if groups are not
+        compact in as many.
     relevance_ : ndarray of shape (n_features,)
         Share of the variance of the population that lies between groups, for each
         direction, falling: where it stops to stand out, `n_components` may stop.

@@ -11,6 +11,8 @@ from .._labels import is_field
 
 #: Pairs whose distances are held at once.
 PAIRS = 2**22
+#: Relative difference of two distances that are the same but for rounding.
+TIE = 1e-10
 #: Field stars at once.
 MOST_ROWS = 2**14
 
@@ -242,7 +244,8 @@ def doppelganger_scorer(estimator, X, y):
 
     For ``GridSearchCV`` with ``cv=LeaveOneClusterOut()``, the folds of which count
     alike; :func:`~skastro.model_selection.cross_val_doppelganger_rates` weights them by
-    their numbers of stars.
+    their numbers of stars, and also takes metadata of the stars such as their errors,
+    which a scorer does not.
 
     Parameters
     ----------
@@ -301,20 +304,30 @@ def representation(estimator, X, params=None):
     field_label : int or str
         Of the last step.
     """
-    steps = getattr(estimator, "steps", None)
-    last = steps[-1][1] if steps else estimator
+    *before, last = flat(estimator)
     field_label = getattr(last, "field_label", -1)
-    params = params or {}
     # with equal errors the ratio falls with distance, and distance it is
     if not (hasattr(last, "pairwise_log_likelihood_ratio") and last.with_covariance):
-        return estimator.transform(X, **params), None, field_label
-    if steps and len(steps) > 1:
-        X = estimator[:-1].transform(X, **params)
+        return estimator.transform(X, **(params or {})), None, field_label
+    for step in before:
+        X = step.transform(X, **(params or {}))
 
     def dissimilarity(A, B):
         return -last.pairwise_log_likelihood_ratio(A, B)
 
     return X, dissimilarity, field_label
+
+
+def flat(estimator):
+    """Return the steps of nested pipelines and searches, down to the last one."""
+    for name in ("best_estimator_", "estimator"):
+        if hasattr(estimator, name):
+            return flat(getattr(estimator, name))
+    if not hasattr(estimator, "steps"):
+        return [estimator]
+    # a pipeline of all but the last step passes on what metadata routing asks for
+    before = [estimator[:-1]] if len(estimator.steps) > 1 else []
+    return [*before, *flat(estimator.steps[-1][1])]
 
 
 @dataclass(frozen=True)
@@ -329,6 +342,7 @@ class _Cluster:
     def rated(self):
         """Return label, rate, number of stars and of pairs with strangers."""
         limit = np.median(self.siblings)
+        limit += TIE * abs(limit)
         near = n_pairs = 0
         for values in self.strangers:
             near += np.count_nonzero(values <= limit)

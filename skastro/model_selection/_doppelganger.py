@@ -14,6 +14,7 @@ from ..metrics._doppelganger import (
     collect,
     compare,
     euclidean,
+    flat,
     representation,
     resemblance,
     sibling_pairs,
@@ -179,11 +180,11 @@ def cross_val_doppelganger_rates(
     """
     check_consistent_length(X, y)
     y = np.asarray(y)
-    last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+    last = flat(estimator)[-1]
     field_label = getattr(last, "field_label", -1)
     side, tolerance = check_side(side, tolerance, len(y))
     options = {"side": side, "tolerance": tolerance, "pair_mask": pair_mask}
-    if isinstance(estimator, RSCA) and not params:
+    if type(estimator) is RSCA and not params:
         field = np.flatnonzero(is_field(y, field_label))
         X = check_array(X, dtype=[np.float64, np.float32])
         strangers = X[field]
@@ -237,7 +238,7 @@ def _rate(
     estimator, members, strangers, label, member, field, options, params=({}, {})
 ):
     """Return label, rate, number of stars and of pairs of one cluster."""
-    if isinstance(estimator, RSCA) and not estimator.with_covariance:
+    if type(estimator) is RSCA and not estimator.with_covariance:
         # the fit has looked at every value
         A, B = estimator._project(members), estimator._project(strangers)
         dissimilarity = euclidean

@@ -4,11 +4,18 @@ import numbers
 
 import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
+from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
+from .._random import draw_seed
 from .._sklearn import Interval, _fit_context, validate_data
 from ..decomposition import ProbabilisticPCA
+
+#: Parts in which the residuals of stars of low extinction are cross-validated.
+N_FOLDS = 5
+#: Stars of low extinction for each component, at least.
+LEAST = 3
 
 
 class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimator):
@@ -43,7 +50,8 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         Mean absolute residual of the stars of high extinction; NaN in bins that none
         of them has, or that the components do not know.
     residual_low_ : ndarray of shape (n_features,)
-        The same of the stars of low extinction, which is due to noise.
+        The same of the stars of low extinction, each from components that were fitted
+        without it: noise.
     pca_ : ProbabilisticPCA
         The components.
     n_features_in_ : int
@@ -54,7 +62,8 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
     Notes
     -----
     The thesis shows ``residual_`` and masks known bands by hand; the difference of
-    the two residuals is a threshold that noise and telluric lines do not pass.
+    the two residuals is a threshold that noise and telluric lines do not pass, if the
+    stars are of like signal to noise.
 
     References
     ----------
@@ -128,18 +137,25 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             y_numeric=True,
         )
         low, high = y < self.max_low, y > self.min_high
-        if np.count_nonzero(low) <= self.n_components or not high.any():
+        least = max(N_FOLDS, LEAST * self.n_components)
+        if np.count_nonzero(low) < least or not high.any():
             raise ValueError(
                 f"Of n_samples={len(X)} stars, {np.count_nonzero(low)} have an"
                 f" extinction below max_low={self.max_low}, {np.count_nonzero(high)}"
-                f" above min_high={self.min_high}; more than n_components ="
+                f" above min_high={self.min_high}; {least} for n_components ="
                 f" {self.n_components} and at least one are needed. Move the limits, or"
                 f" ask for fewer components. y lies in [{y.min():.3g}, {y.max():.3g}]."
             )
-        self.pca_ = ProbabilisticPCA(self.n_components, random_state=self.random_state)
-        self.pca_.fit(X[low])
-        self.residual_low_ = self._mean_residual(X[low])
-        self.residual_ = self._mean_residual(X[high])
+        seed = draw_seed(self.random_state)
+        self.pca_ = ProbabilisticPCA(self.n_components, random_state=seed)
+        # residuals of stars that the components have not seen, as of the others
+        quiet = X[low]
+        left = np.empty_like(quiet)
+        folds = KFold(N_FOLDS, shuffle=True, random_state=seed)
+        for train, test in folds.split(quiet):
+            left[test] = residual(self.pca_.fit(quiet[train]), quiet[test])
+        self.residual_low_ = mean_size(left)
+        self.residual_ = mean_size(residual(self.pca_.fit(quiet), X[high]))
         excess = self.residual_ - self.residual_low_
         self.mask_ = np.nan_to_num(excess, nan=-np.inf) > self.threshold
         return self
@@ -169,16 +185,22 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         X[:, self.mask_] = np.nan
         return X
 
-    def _mean_residual(self, X):
-        left = X - self.pca_.inverse_transform(self.pca_.transform(X))
-        observed = ~np.isnan(left)
-        total = np.abs(left).sum(axis=0, where=observed)
-        count = observed.sum(axis=0)
-        return np.where(count > 0, total / np.maximum(count, 1), np.nan)
-
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
         tags.target_tags.required = True
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def residual(pca, X):
+    """Return what components leave of spectra."""
+    return X - pca.inverse_transform(pca.transform(X))
+
+
+def mean_size(left):
+    """Return the mean absolute value of each column, NaN where it is empty."""
+    observed = ~np.isnan(left)
+    total = np.abs(left).sum(axis=0, where=observed)
+    count = observed.sum(axis=0)
+    return np.where(count > 0, total / np.maximum(count, 1), np.nan)

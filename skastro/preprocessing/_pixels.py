@@ -65,8 +65,14 @@ def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
                 raise ValueError(
                     f"`bad_bits` needs a `mask` of integers, got {mask.dtype}."
                 )
+            most = 8 * mask.dtype.itemsize
+            if any(not 0 <= bit < most for bit in bad_bits):
+                raise ValueError(
+                    f"`bad_bits` must lie in 0 to {most - 1} for a `mask` of"
+                    f" {mask.dtype}, got {list(bad_bits)}."
+                )
             bits = sum(1 << int(bit) for bit in set(bad_bits))
-            mask = mask & np.array(bits).astype(mask.dtype)
+            mask = mask & np.array(bits, dtype=np.uint64).astype(mask.dtype)
         bad |= mask != 0
     elif bad_bits is not None:
         raise ValueError("`bad_bits` says how to read `mask`, which is not given.")
