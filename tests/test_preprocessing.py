@@ -46,6 +46,8 @@ def test_bad_pixels_input():
         censor_pixels(flux, error, max_error=0)
     with pytest.raises(ValueError, match="needs a `mask` of integers, got bool"):
         censor_pixels(flux, error, mask=flux > 0, bad_bits=[1])
+    with pytest.raises(ValueError, match="must lie in 0 to 15 for a `mask` of int16"):
+        censor_pixels(flux, error, mask=flux.astype(np.int16), bad_bits=[16])
     with pytest.raises(ValueError, match="which is not given"):
         censor_pixels(flux, error, bad_bits=[1])
 
@@ -74,6 +76,14 @@ def test_band_is_found_and_noise_is_not():
     assert np.isnan(Z[:, 60:67]).all()
     kept = ~masker.mask_
     assert_array_equal(Z[:, kept], X[:, kept])
+
+
+def test_noise_is_not_masked_even_with_few_quiet_stars():
+    rng = np.random.default_rng(0)
+    X = 1 + 0.03 * rng.normal(size=(1000, 150))
+    extinction = np.where(np.arange(1000) < 90, 0.0, 1.0)
+    masker = InterstellarMasker(30, random_state=0).fit(X, extinction)
+    assert masker.mask_.mean() < 0.02
 
 
 def test_stars_between_the_limits_do_not_matter():

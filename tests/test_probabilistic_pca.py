@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import subspace_angles
 from scipy.stats import multivariate_normal
+from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
@@ -278,6 +279,74 @@ class OneRow:
         return self.X[:1]
 
 
+@pytest.mark.parametrize("dtype", [">f4", ">f8", "<i4", "<f2"])
+def test_other_numbers_are_converted_by_the_block(dtype):
+    X, _, _ = make(n=300, p=20, missing=0, noise=0.5)
+    X = (100 * X).astype(dtype)
+    native = np.float32 if X.dtype.itemsize <= 4 and X.dtype.kind == "f" else float
+    ppca = ProbabilisticPCA(3, random_state=0, batch_size=64).fit(X)
+    expected = ProbabilisticPCA(3, random_state=0, batch_size=64).fit(X.astype(native))
+    assert ppca.components_.dtype == native
+    assert_array_equal(ppca.components_, expected.components_)
+    assert_array_equal(ppca.transform(X), expected.transform(X.astype(native)))
+
+
+def test_single_precision_at_high_signal_to_noise():
+    rng = np.random.default_rng(0)
+    W = 0.1 * rng.normal(size=(5, 400))
+    X = rng.normal(size=(3000, 5)) @ W
+    missing = rng.random(X.shape) < 0.05
+    for noise in (1e-3, 3e-4):
+        noisy = X + noise * rng.normal(size=X.shape)
+        noisy[missing] = np.nan
+        double = ProbabilisticPCA(5, random_state=0).fit(noisy)
+        noisy = noisy.astype(np.float32)
+        single = ProbabilisticPCA(5, random_state=0).fit(noisy)
+        assert_allclose(single.noise_variance_, double.noise_variance_, rtol=0.1)
+        assert_allclose(single.score(noisy), double.score(noisy), rtol=0.02)
+        assert single.n_iter_ <= double.n_iter_ + 2
+    noisy = (X + 1e-6 * rng.normal(size=X.shape)).astype(np.float32)
+    noisy[missing] = np.nan
+    with pytest.warns(UserWarning, match="give X in float64"):
+        ProbabilisticPCA(5, random_state=0).fit(noisy)
+
+
+def test_covariances_of_components_that_are_not_seen():
+    rng = np.random.default_rng(0)
+    n, p = 900, 60
+    W = np.zeros((2, p))
+    W[0], W[1, 20:24] = rng.normal(size=p), 2.0
+    X = rng.normal(size=(n, 2)) @ W + 1e-2 * rng.normal(size=(n, p))
+    X[rng.random(n) < 0.3, 20:24] = np.nan
+    double = ProbabilisticPCA(2, with_covariance=True, random_state=0)
+    single = clone(double).fit(X.astype(np.float32))
+    (z, C), (z1, C1) = (
+        unpack(m.transform(data), 2)
+        for m, data in [(double.fit(X), X), (single, X.astype(np.float32))]
+    )
+    assert C.max() > 50  # a component was not seen
+    assert_allclose(C1, C, rtol=0.05, atol=0.05)
+    # in units of their errors, scores are the same
+    assert np.all(np.einsum("ni,nij,nj->n", z1 - z, np.linalg.inv(C), z1 - z) < 0.1)
+
+
+@pytest.mark.parametrize("scale", [1e-8, 1e16])
+def test_units_do_not_matter_in_single_precision(scale):
+    X, sigma, _ = make(n=300, p=20, wide=True)
+    ppca = ProbabilisticPCA(2, random_state=0).fit(X, sigma=sigma)
+    X, sigma = (scale * X).astype(np.float32), (scale * sigma).astype(np.float32)
+    scaled = ProbabilisticPCA(2, random_state=0).fit(X, sigma=sigma)
+    assert_allclose(scaled.components_, ppca.components_, atol=1e-3)
+    assert_allclose(scaled.noise_variance_ / scale**2, ppca.noise_variance_, atol=1e-3)
+
+
+def test_much_missing_is_not_stopped_early():
+    X, _, _ = make(n=2000, p=100, k=5, missing=0.8, noise=0.01)
+    ppca = ProbabilisticPCA(5, random_state=0).fit(X)
+    # 20 entries a row, of which 5 scores take their part
+    assert_allclose(np.sqrt(ppca.noise_variance_), 0.01, rtol=0.05)
+
+
 def test_rows_and_columns_without_any_entry():
     X, _, _ = make(n=100, p=10)
     X[7] = np.nan
@@ -372,6 +441,10 @@ def test_bad_input():
     for scale in (1e-25, 1e25):
         with pytest.raises(ValueError, match="too (small|large) for its precision"):
             ProbabilisticPCA(2).fit((scale * X).astype(np.float32))
+    large = sigma.astype(np.float32)
+    large[1] = 1e25
+    with pytest.raises(ValueError, match="too large to be squared in float32"):
+        ProbabilisticPCA(2).fit(np.nan_to_num(X).astype(np.float32), sigma=large)
     # errors do not matter where X is missing
     sigma[np.isnan(X)] = np.nan
     ProbabilisticPCA(2).fit(X, sigma=sigma)

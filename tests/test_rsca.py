@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.linalg import eigh
 from scipy.optimize import minimize
 from scipy.spatial.distance import pdist
 from scipy.stats import median_abs_deviation, multivariate_normal
@@ -90,6 +91,14 @@ def test_strongest_dimensions_are_kept():
     assert two.transform(X).shape == (len(X), 2)
 
 
+def test_units_of_columns_do_not_matter():
+    X, y = make()
+    scaled = X * [1.0, 1e-8, 1e6, 1.0]
+    expected = pdist(RSCA().fit(X, y).transform(X)[::7])
+    found = pdist(RSCA().fit(scaled, y).transform(scaled)[::7])
+    assert_allclose(found, expected, rtol=1e-6)
+
+
 @settings(max_examples=25, deadline=None)
 @given(st.integers(0, 10**6), st.integers(-3, 3))
 def test_distances_are_invariant_under_linear_maps(seed, exponent):
@@ -168,7 +177,9 @@ def test_intrinsic_covariance_is_of_maximum_restricted_likelihood():
     best = minimize(of, [1.0, 0.0, 1.0], method="Nelder-Mead", tol=1e-10)
     L = np.array([[best.x[0], 0], [best.x[1], best.x[2]]])
     assert_allclose(S, L @ L.T, atol=1e-4)
-    assert_allclose(means[3], x[groups == 3].mean(axis=0), atol=1.0)
+    P = np.linalg.inv(S + C[groups == 3])
+    mean = np.linalg.solve(P.sum(0), np.einsum("nij,nj->i", P, x[groups == 3]))
+    assert_allclose(means[3], mean, atol=1e-6)
 
 
 def test_error_aware_form_finds_the_intrinsic_scatter():
@@ -179,6 +190,14 @@ def test_error_aware_form_finds_the_intrinsic_scatter():
     back = np.linalg.inv(rsca._axes)
     assert_allclose(np.diag(back.T @ siblings @ back), [0.01, 0.16, 0.81], rtol=0.2)
     assert_allclose(back.T @ strangers @ back, np.eye(3), atol=0.08)
+    # axes and scales are those of stars with typical errors: the harmonic mean
+    error = np.linalg.inv(np.linalg.inv(C[y < 0]).mean(axis=0))
+    ratio = eigh(
+        back.T @ siblings @ back + error,
+        back.T @ strangers @ back + error,
+        eigvals_only=True,
+    )
+    assert_allclose(rsca.scale_, np.sqrt(ratio / (1 - ratio)), rtol=1e-3)
 
 
 def test_error_aware_ratio_is_that_of_gaussians():
@@ -252,6 +271,9 @@ def test_bad_input():
         RSCA(with_covariance=True).fit(X[:, :3], y)
     with pytest.raises(ValueError, match="must have 4 columns"):
         RSCA().fit(X, y).inverse_transform(X[:, :2])
+    C = np.broadcast_to(np.diag([1.0, 1, -1, 1]), (len(X), 4, 4))
+    with pytest.raises(ValueError, match="row 0 has a negative variance, -1"):
+        RSCA(with_covariance=True).fit(pack(X, C), y)
     with pytest.raises(ValueError, match="the same in every row"):
         RSCA().fit(np.ones_like(X), y)
 

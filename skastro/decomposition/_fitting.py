@@ -118,7 +118,9 @@ class Fit:
         for _ in range(self.max_iter):
             model, gain = _ppca_missing.em_pass(data.blocks(), data.n_observed, model)
             self._report(bar, gain / n_entries)
-            if to_come(gain, before) < threshold:
+            # gains are known to the rounding of the traces over the noise
+            rounding = model.floor / model.noise_variance * n_entries
+            if to_come(gain, before) < threshold or gain < rounding:
                 self._look_at_noise(model)
                 return model
             before = gain
