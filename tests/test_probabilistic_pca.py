@@ -16,6 +16,7 @@ from skastro._covariance import unpack
 from skastro.decomposition import ProbabilisticPCA
 from skastro.decomposition import _ppca_missing as em
 from skastro.decomposition._blocks import row_blocks
+from skastro.testing import incomplete_data
 
 
 def make(n=120, p=15, k=3, missing=0.2, noise=0.3, seed=0, wide=False):
@@ -226,11 +227,20 @@ def test_extra_noise_is_found():
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 10**6))
-def test_order_of_rows_and_columns_does_not_matter(seed):
+@given(incomplete_data(), st.integers(1, 60))
+def test_blocks_do_not_matter(X, batch_size):
+    first = ProbabilisticPCA(2, random_state=0).fit(X)
+    again = ProbabilisticPCA(2, random_state=0, batch_size=batch_size).fit(X)
+    assert_allclose(again.components_, first.components_, atol=1e-8)
+    assert_allclose(again.impute(X), first.impute(X), atol=1e-8)
+
+
+@settings(max_examples=15, deadline=None)
+@given(incomplete_data(), st.integers(0, 10**6))
+def test_order_of_rows_and_columns_does_not_matter(X, seed):
     rng = np.random.default_rng(seed)
-    X, _, _ = make(n=80, p=12, k=2, seed=seed)
-    rows, columns = rng.permutation(80), rng.permutation(12)
+    n, p = X.shape
+    rows, columns = rng.permutation(n), rng.permutation(p)
     first = ProbabilisticPCA(2, tol=1e-13, max_iter=2000, random_state=0).fit(X)
     again = ProbabilisticPCA(2, tol=1e-13, max_iter=2000, random_state=1)
     again.fit(X[rows][:, columns])

@@ -4,6 +4,19 @@ Needs hypothesis, which ``pip install skastro[test]`` brings.
 """
 
 from ._discovery import all_estimators
-from ._strategies import gas, parameter_spaces, parameters
+from ._strategies import (
+    gas,
+    incomplete_data,
+    open_clusters,
+    parameter_spaces,
+    parameters,
+)
 
-__all__ = ["all_estimators", "gas", "parameter_spaces", "parameters"]
+__all__ = [
+    "all_estimators",
+    "gas",
+    "incomplete_data",
+    "open_clusters",
+    "parameter_spaces",
+    "parameters",
+]

@@ -51,3 +51,66 @@ def gas(draw, n_models=8, temperatures=(10.0, 200.0)):
     u = draw(unit)
     lower, upper = temperatures
     return lower + (upper - lower) * u[0], 10 ** (2 + 7 * u[1]), 10 ** (8 + 11 * u[2])
+
+
+@st.composite
+def incomplete_data(draw, n_samples=60, n_features=10, n_components=2):
+    """Strategy for noisy data of low rank with missing entries.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    n_samples : int, default=60
+        Number of rows.
+    n_features : int, default=10
+        Number of columns.
+    n_components : int, default=2
+        Rank without noise.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        NaN where missing; no column is empty.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    axes = rng.normal(size=(n_components, n_features))
+    X = rng.normal(size=(n_samples, n_components)) @ axes + rng.normal(size=n_features)
+    X += draw(st.floats(0.05, 0.5)) * rng.normal(size=X.shape)
+    missing = rng.random(X.shape) < draw(st.floats(0.0, 0.4))
+    missing[0] = False
+    X[missing] = np.nan
+    return X
+
+
+@st.composite
+def open_clusters(draw, n_field=200, n_clusters=12, n_features=3):
+    """Strategy for stars of the field and of clusters that are compact in some axes.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    n_field : int, default=200
+        Number of field stars.
+    n_clusters : int, default=12
+        Number of clusters, of two to six stars.
+    n_features : int, default=3
+        Number of columns.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+        Representations.
+    y : ndarray of int of shape (n_samples,)
+        Cluster of each star, or -1.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    sizes = rng.integers(2, 7, n_clusters)
+    y = np.concatenate([np.full(n_field, -1), np.repeat(np.arange(n_clusters), sizes)])
+    scatter = np.geomspace(draw(st.floats(0.05, 0.3)), 0.9, n_features)
+    births = rng.normal(size=(n_clusters, n_features)) * np.sqrt(1 - scatter**2)
+    X = rng.normal(size=(len(y), n_features))
+    X[n_field:] = births[y[n_field:]] + scatter * X[n_field:]
+    mix = rng.normal(size=(n_features, n_features)) + 3 * np.eye(n_features)
+    return X @ mix.T, y
