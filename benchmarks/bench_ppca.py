@@ -112,7 +112,7 @@ def beside_peers(n, repeats):
     rows = []
     for name, model in found.items():
         if name == "pyppca":
-            C, imputed = model[1], model[4][missing]
+            C, imputed = model[0], model[4][missing]
         else:
             C = model.components_.T
             if name.startswith("skastro"):

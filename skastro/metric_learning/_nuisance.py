@@ -39,7 +39,7 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         Mean of the population.
     n_features_in_ : int
         Number of features of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features of X, if it has names.
 
     See Also

@@ -87,16 +87,16 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
     Attributes
     ----------
-    components_ : ndarray of shape (n_components_, n_values)
+    components_ : ndarray of shape (n_kept, n_values)
         ``transform(X) == (X - mean_) @ components_.T``; by rising ``scale_``. Rows of
-        zeros stand for dimensions without weight. `n_values` is `n_features_in_`, less
-        the columns of covariances.
+        zeros stand for dimensions without weight. `n_values` is the number of features
+        less the columns of covariances; `n_kept` is ``n_components_``.
     mean_ : ndarray of shape (n_values,)
         Mean of the population.
-    scale_ : ndarray of shape (n_components_,)
+    scale_ : ndarray of shape (n_kept,)
         :math:`\sigma_r`, in units of :math:`\sigma_{pop}`; infinite where the weight
         is zero.
-    relevance_ : ndarray of shape (n_components_,)
+    relevance_ : ndarray of shape (n_kept,)
         :math:`1 - \sigma_{clust}^2 / \sigma_{pop}^2`, not below 0: the share of the
         variance of the population that lies between birth places.
     n_components_ : int
@@ -105,7 +105,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         Clusters of two or more stars, from which the scatter was learned.
     n_features_in_ : int
         Number of features of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features of X, if it has names.
 
     See Also
@@ -209,7 +209,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
         Returns
         -------
-        Z : ndarray of shape (n_samples, n_components_)
+        Z : ndarray of shape (n_samples, n_kept)
             Scaled components.
         """
         x, _ = self._check(X)
@@ -227,7 +227,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_components_)
+        Z : array-like of shape (n_samples, n_kept)
             Scaled components.
 
         Returns

@@ -56,7 +56,7 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         The components.
     n_features_in_ : int
         Number of features of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of the features of X, if it has names.
 
     Notes
