@@ -166,7 +166,8 @@ class Fit:
         )
 
     def _look_at_noise(self, model):
-        if model.basis.dtype == np.float32 and model.noise_variance <= model.floor:
+        single = model.basis.dtype == np.float32 and self.data.sigma is None
+        if single and model.noise_variance <= model.floor:
             warnings.warn(
                 "The noise of X is too small beside its variance to be told in single"
                 " precision; give X in float64 for its likelihood.",

@@ -325,7 +325,9 @@ def _dropped(stars, out):
 
 def _reasons(dropped):
     reasons, counts = np.unique(dropped["reason"], return_counts=True)
-    return ", ".join(f"{n} for {r!r}" for r, n in zip(reasons, counts, strict=True))
+    return ", ".join(
+        f"{n} for {str(r)!r}" for r, n in zip(reasons, counts, strict=True)
+    )
 
 
 def _memberships(ids, members, min_probability):

@@ -342,7 +342,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             alone = clusters[counts == 1]
             warnings.warn(
                 f"{len(alone)} cluster(s) of one star are left out, which tell nothing"
-                f" of the scatter among siblings: {list(alone[:5])}"
+                f" of the scatter among siblings: {alone[:5].tolist()}"
                 f"{' …' if len(alone) > 5 else ''}.",
                 stacklevel=3,
             )

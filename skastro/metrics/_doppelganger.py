@@ -488,7 +488,7 @@ def collect(found):
         )
     if lonely.any():
         warnings.warn(
-            f"Cluster(s) {list(rates.clusters[lonely])} have no pair with a field star"
+            f"Cluster(s) {rates.clusters[lonely].tolist()} have no pair with a field star"
             " within `tolerance` and do not count in the global rate.",
             stacklevel=3,
         )
