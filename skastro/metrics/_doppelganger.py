@@ -487,9 +487,10 @@ def collect(found):
             "No cluster has a pair with a field star within `tolerance`; widen it."
         )
     if lonely.any():
+        names = rates.clusters[lonely].tolist()
         warnings.warn(
-            f"Cluster(s) {rates.clusters[lonely].tolist()} have no pair with a field star"
-            " within `tolerance` and do not count in the global rate.",
+            f"Cluster(s) {names} have no pair with a field star within `tolerance` and"
+            " do not count in the global rate.",
             stacklevel=3,
         )
     return rates
