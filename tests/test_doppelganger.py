@@ -278,3 +278,27 @@ def test_bad_input():
         doppelganger_rates(Z, y, pair_mask=lambda i, j: i < 0)
     with pytest.raises(ValueError, match="leaves no pair of siblings"):
         cross_val_doppelganger_rates(PCA(2), Z, y, pair_mask=lambda i, j: i < 0)
+
+
+def test_real_open_clusters(shared_data):
+    """Abundances of seven clusters, beside APOGEE's field (thesis Fig. 5.4)."""
+    import pandas as pd
+
+    field = pd.read_csv(shared_data / "stellar/apogee_dr12_field_abundances.csv.gz")
+    stars = pd.read_csv(shared_data / "stellar/cannon_dr10_cluster_labels_553.csv")
+    names = ["N6819", "M67", "N6791", "N2158", "N2420", "N7789", "N188"]
+    stars = stars[stars.cluster.isin(names)]
+    assert len(stars) == 104
+    metals = field.PARAM_M_H
+    columns = [metals, field.C_H - metals, field.N_H - metals, field.PARAM_ALPHA_M]
+    X = np.concatenate(
+        [np.column_stack(columns), stars[["m_h", "c_m", "n_m", "alpha_m"]]]
+    )
+    y = np.concatenate([np.full(len(field), "field"), stars.cluster.astype(str)])
+    good = np.isfinite(X).all(axis=1) & (np.abs(X) < 10).all(axis=1)
+    X, y = X[good], y[good]
+    raw = doppelganger_rate(X, y, field_label="field")
+    learned = cross_val_doppelganger_rates(RSCA(field_label="field"), X, y)
+    assert set(learned.clusters) == set(names)
+    assert 0.01 < raw < 0.1
+    assert learned.global_rate < raw / 2
