@@ -256,8 +256,10 @@ def test_bad_input():
         RSCA().fit(X, y[:-1])
     holes = X.copy()
     holes[0, 0] = np.nan
-    with pytest.raises(ValueError, match="NaN"):
+    with pytest.raises(ValueError, match="NaN, in row 0.*put ProbabilisticPCA before"):
         RSCA().fit(holes, y)
+    with pytest.raises(ValueError, match="NaN, in row 0.*put ProbabilisticPCA before"):
+        RSCA().fit(X, y).transform(holes)
     with pytest.raises(ValueError, match="n_components=5 must be at most.*4"):
         RSCA(5).fit(X, y)
     few = (y < 0) | (y == 0)

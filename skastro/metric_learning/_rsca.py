@@ -2,7 +2,6 @@
 
 import numbers
 import warnings
-from dataclasses import dataclass
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
@@ -12,7 +11,9 @@ from .. import _covariance
 from .._base import SkastroEstimator
 from .._labels import is_field
 from .._sklearn import Interval, StrOptions, _fit_context, validate_data
+from ._checks import check_variances, refuse_nan
 from ._intrinsic import intrinsic_covariance, pair_log_density, typical_error
+from ._sphere import sphere
 
 #: The median absolute deviation of a Gaussian times this is its standard deviation.
 MAD_TO_SIGMA = 1.4826
@@ -20,35 +21,6 @@ MAD_TO_SIGMA = 1.4826
 PAIRS = 4096
 #: Stars from which the intrinsic covariance of the population is fitted.
 MOST_STARS = 20_000
-
-
-@dataclass(frozen=True)
-class Sphere:
-    """Coordinates in which the population has unit covariance."""
-
-    mean: np.ndarray  # (n_values,)
-    whitening: np.ndarray  # (n_values, n_dimensions)
-    error: np.ndarray | None = None  # typical covariance of errors, in X's coordinates
-    intrinsic: np.ndarray | None = None  # covariance of the population beyond errors
-
-    def __call__(self, x):
-        return (x - self.mean) @ self.whitening
-
-
-def sphere(mean, covariance, dtype, **more):
-    """Return unit coordinates, leaving out dimensions in which nothing varies."""
-    sigma = np.sqrt(np.diag(covariance))
-    varies = sigma > np.finfo(dtype).eps * np.abs(mean)
-    if not varies.any():
-        raise ValueError(
-            "X is the same in every row of the population: there is nothing to scale."
-        )
-    # of the correlations, so that the units of the columns do not matter
-    unit = np.where(varies, 1 / np.where(varies, sigma, 1), 0)
-    variance, axes = np.linalg.eigh(covariance * unit * unit[:, None])
-    keep = variance > len(variance) * np.finfo(dtype).eps * variance[-1]
-    whitening = unit[:, None] * axes[:, keep] / np.sqrt(variance[keep])
-    return Sphere(mean, whitening, **more)
 
 
 class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
@@ -313,8 +285,14 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
     def _check_fit(self, X, y):
         X, y = validate_data(
-            self, X, y, dtype=[np.float64, np.float32], ensure_min_samples=2
+            self,
+            X,
+            y,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            ensure_min_samples=2,
         )
+        refuse_nan(X)
         if y.dtype.kind == "f" and np.any(y != np.round(y)):
             raise ValueError(
                 "Unknown label type: y must hold the cluster of each star, got"
@@ -473,7 +451,14 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
     def _check(self, X):
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate_data(
+            self,
+            X,
+            dtype=[np.float64, np.float32],
+            ensure_all_finite="allow-nan",
+            reset=False,
+        )
+        refuse_nan(X)
         k = len(self.mean_)
         if X.shape[1] == k:
             return X, None
@@ -498,17 +483,6 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def check_variances(C):
-    """Raise if covariances have a negative variance."""
-    variance = np.einsum("nii->ni", C)
-    if np.any(variance < 0):
-        row, column = np.argwhere(variance < 0)[0]
-        raise ValueError(
-            f"The covariance that X carries in row {row} has a negative variance,"
-            f" {variance[row, column]:.3g}."
-        )
 
 
 def _by_group(function, z, groups):
