@@ -2,7 +2,6 @@
 
 import argparse
 import os
-import resource
 import subprocess
 import sys
 import tempfile
@@ -212,15 +211,21 @@ def write_survey(path, n):
 def fit_survey(path):
     """Fit and transform a file, and print seconds and memory."""
     X = np.load(path, mmap_mode="r")
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
+    before = peak_memory()
     wall, cpu = time.perf_counter(), time.process_time()
     ppca = ProbabilisticPCA(K, random_state=0).fit(X)
     wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
     t = time.perf_counter()
     ppca.transform(X)
     t = time.perf_counter() - t
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20
-    print(ppca.n_iter_, wall, cpu, t, before, peak)
+    print(ppca.n_iter_, wall, cpu, t, before, peak_memory())
+
+
+def peak_memory():
+    """Return the peak of this process [GiB]; getrusage's is that of its parent too."""
+    status = Path("/proc/self/status").read_text()
+    line = next(line for line in status.splitlines() if line.startswith("VmHWM"))
+    return int(line.split()[1]) / 2**20
 
 
 def survey(n, threads):

@@ -59,10 +59,12 @@ def em_pass(blocks, model, step=1.0):
     second_moment = np.zeros((k, k))
     n_rows, log_likelihood, slope, information = 0, 0.0, 0.0, 0.0
     lower = np.tril_indices(k)
+    loadings = None
     for _, block, missing, variance in blocks:
         dtype = block.dtype
-        loadings = W.astype(dtype)
-        products = pairs(loadings)
+        if loadings is None:
+            loadings = W.astype(dtype)
+            products = pairs(loadings)
         residual = block - model.mean.astype(dtype)
         np.copyto(residual, 0, where=missing)
         variance = variance + dtype.type(model.noise_variance)
@@ -81,7 +83,7 @@ def em_pass(blocks, model, step=1.0):
         log_likelihood -= 0.5 * (
             quadratic.sum()
             + np.linalg.slogdet(precision)[1].sum()
-            + np.log(variance, dtype=np.float64).sum()
+            + np.log(variance).sum(dtype=np.float64)
             + np.count_nonzero(~missing) * np.log(2 * np.pi)
         )
         # sums for the loadings and the mean
