@@ -267,7 +267,8 @@ def main():
         " MAD.",
         speed_table(args.field, args.repeats),
     ]
-    if (helpers.SHARED / "stellar").is_dir():
+    tool = helpers.SHARED.parent / "tools" / "semireal_apogee.py"
+    if (helpers.SHARED / "stellar").is_dir() and tool.is_file():
         sections += [
             "## Semi-real clusters: global doppelganger rate, leave one cluster out",
             "9,583 field stars with real APOGEE labels and abundances, 22 clusters of"

@@ -165,6 +165,28 @@ def test_cuts_are_parameters(files):
     assert np.sum(data.y == 1) == 2
 
 
+def test_any_labels(files):
+    data = read_apogee(*files, label_names=["fe_h", "ASPCAPFLAG"])
+    assert data.labels.colnames == [
+        *("APOGEE_ID", "FIELD", "TELESCOPE", "FE_H", "ASPCAPFLAG")
+    ]
+    assert len(data.X) == 4
+
+
+def test_limits_are_in_the_ranges(files):
+    data = read_apogee(*files, temperature=(4500, 4700), min_probability=0.95)
+    assert sorted(data.labels["TEFF"]) == [4500, 4600, 4700]
+    assert data.cluster_names == ["M 67", "NGC 188"]
+    assert np.sum(data.y >= 0) == 2
+
+
+def test_a_star_is_nobodys_sibling_twice(files):
+    data = read_apogee(files[0], members=files[2])
+    ids = list(data.labels["APOGEE_ID"])
+    assert len(ids) == len(set(ids)) == 8
+    assert list(data.dropped["reason"]) == ["another spectrum of the star came first"]
+
+
 def test_pixel_masks(files, server_root):
     spectra = [f for f in files[0] if "M67" in str(f) or "lco25m" in str(f)]
     masks = [
@@ -189,10 +211,20 @@ def test_without_tables_and_on_disk(files, tmp_path, capsys):
     data = read_apogee(files[0], out=tmp_path / "arrays", verbose=1)
     assert "spectra" in capsys.readouterr().err
     assert isinstance(data.X, np.memmap)
-    assert data.X.shape == (9, 7514)
+    assert data.X.shape == (8, 7514)
     assert_array_equal(data.y, -1)
-    data.X.flush()
-    assert_array_equal(np.load(tmp_path / "arrays" / "X.npy"), data.X)
+    stored = np.load(tmp_path / "arrays" / "X.npy")
+    assert_array_equal(stored, data.X)
+    # another read replaces the files, and leaves open arrays whole
+    fewer = read_apogee(files[0][1:3], out=tmp_path / "arrays")
+    assert_array_equal(stored, data.X)
+    assert fewer.X.shape == (2, 7514)
+    # and one that fails does neither
+    bad = tmp_path / "aspcapStar-dr17-2M1.fits"
+    bad.write_text("<html>not found</html>")
+    with pytest.raises(ValueError, match="2M1.fits is not a readable FITS file"):
+        read_apogee([*files[0][1:3], bad], out=tmp_path / "arrays")
+    assert_array_equal(np.load(tmp_path / "arrays" / "X.npy"), fewer.X)
 
 
 def test_bad_files(files, tmp_path, server_root):
@@ -228,7 +260,11 @@ def test_bad_files(files, tmp_path, server_root):
         ValueError, match=r"No star is left of 9: .*\d for 'temperature'"
     ):
         read_apogee(*files, temperature=(1, 2))
-    short = tmp_path / "apStar-dr17-2M1.fits"
+    with pytest.raises(ValueError, match="has no table in HDU 1"):
+        read_apogee(files[0], good)
+    with pytest.raises(ValueError, match="which is another star"):
+        read_apogee([good], pixel_masks=[tmp_path / "apStar-dr17-2M1.fits"])
+    short = tmp_path / f"apStar-dr17-{good.stem[-18:]}.fits"
     fits.HDUList([fits.PrimaryHDU()]).writeto(short)
     with pytest.raises(ValueError, match="HDU 3 is the pixel mask"):
         read_apogee([good], pixel_masks=[short])
@@ -274,6 +310,35 @@ def test_fetch_resumes_and_notices_damage(server, tmp_path, capsys):
         fetch_apogee(table, checksums=wrong, **options)
 
 
+def test_fetch_goes_on_past_what_is_missing(server, tmp_path):
+    stars = [("2M1", "nowhere", "apo25m")]
+    stars += [(star, *STARS[star][:2]) for star in list(STARS)[:3] * 2]
+    options = {"data_home": tmp_path, "catalogues": False, "server": server}
+    with pytest.raises(ConnectionError, match="2M1.fits could not be downloaded"):
+        fetch_apogee(stars, **options)
+    assert not list(tmp_path.rglob("*.part"))
+    n_requests = len(Quiet.requested)
+    found = fetch_apogee(stars[1:], **options)
+    assert len(Quiet.requested) == n_requests
+    assert len(set(Quiet.requested)) == 4
+    assert found.spectra[0] == found.spectra[3]
+
+
+def test_fetch_takes_files_that_were_copied(server, tmp_path):
+    star = [(next(iter(STARS)), "M67", "apo25m")]
+    options = {"data_home": tmp_path, "catalogues": False}
+    found = fetch_apogee(star, server=server, **options)
+    (tmp_path / "dr17" / "sha256.txt").unlink()
+    nobody = "http://127.0.0.1:9"
+    again = fetch_apogee(star, server=nobody, **options)
+    assert again.spectra == found.spectra
+    # a file that is not as it was stays until there is a better one
+    found.spectra[0].write_bytes(b"damaged")
+    with pytest.raises(ConnectionError):
+        fetch_apogee(star, server=nobody, **options)
+    assert found.spectra[0].exists()
+
+
 def test_fetch_errors_say_what_to_do(server, tmp_path):
     options = {"data_home": tmp_path, "catalogues": False}
     star = [("2M1", "nowhere", "apo25m")]
@@ -283,5 +348,9 @@ def test_fetch_errors_say_what_to_do(server, tmp_path):
         fetch_apogee(star, server="http://127.0.0.1:9", **options)
     with pytest.raises(ValueError, match=r"1 star\(s\) are not in .*2M9"):
         fetch_apogee(["2M9"], server=server, data_home=tmp_path)
+    with pytest.raises(ValueError, match="a sequence of stars, got '2M9'"):
+        fetch_apogee("2M9", server=server, **options)
+    with pytest.raises(ValueError, match="name, field and telescope, got"):
+        fetch_apogee([("2M9", "M67")], server=server, **options)
     with pytest.raises(ValueError, match=r"no column\(s\) FIELD, TELESCOPE"):
         fetch_apogee(Table({"APOGEE_ID": ["2M1"]}), server=server, **options)

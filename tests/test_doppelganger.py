@@ -114,7 +114,7 @@ def test_cluster_without_a_stranger_within_tolerance():
         rates = doppelganger_rates(Z, y, side=side, tolerance=[1.0, 1.0])
     assert np.isnan(rates.rates[0])
     assert np.isfinite(rates.global_rate)
-    with pytest.raises(ValueError, match="widen it"):
+    with pytest.raises(ValueError, match="if there is a `tolerance`, widen it"):
         doppelganger_rates(Z, y, side=side, tolerance=[1e-9, 1e-9])
 
 

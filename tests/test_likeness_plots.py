@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer
 
 from skastro.datasets import make_open_clusters
 from skastro.decomposition import ProbabilisticPCA
@@ -59,6 +60,19 @@ def test_doppelganger_display(clusters, with_covariance):
         assert_allclose(again.rates.rates, rates.rates)
 
 
+def test_doppelganger_display_of_odd_clusters():
+    rng = np.random.default_rng(0)
+    Z = np.concatenate([rng.normal(size=(500, 2)), [[0, 0], [50, 50]]])
+    y = np.array(["field"] * 500 + ["far"] * 2)
+    display = DoppelgangerDisplay.from_estimator(
+        FunctionTransformer(), Z, y, names={}, field_label="field"
+    )
+    (ax,) = display.axes_
+    siblings = [patch.get_height() for patch in ax.containers[1].patches]
+    assert_allclose(sum(siblings), 1)
+    DoppelgangerDisplay.from_predictions(np.ones((5, 1)), [0, 0, -1, -1, -1])
+
+
 def test_relevance_display(clusters):
     pipeline = make_pipeline(ProbabilisticPCA(5, random_state=0), RSCA())
     pipeline.fit(clusters.X, clusters.y)
@@ -76,6 +90,12 @@ def test_relevance_display(clusters):
     assert display.axes_[0, 0].texts[0].get_text() == f"r = {r:.2f}"
     assert display.axes_[2, 1].get_xlabel() == "other"
     assert f"{pipeline[-1].relevance_[1]:.3f}" in display.axes_[1, 0].get_ylabel()
+    masked = {"iron": np.ma.masked_array(clusters.abundances[:, 0], label > 0)}
+    display = RelevanceDisplay.from_estimator(pipeline, clusters.X, masked)
+    shown = display.axes_[0, 0].collections[0].get_offsets()
+    assert len(shown) == np.sum(~(label > 0))
+    with pytest.raises(ValueError, match="Label 'name' is not of numbers"):
+        RelevanceDisplay.from_estimator(pipeline, clusters.X, {"name": ["a"] * 360})
     with pytest.raises(ValueError, match="Label 'iron' has 3 values for 360 stars"):
         RelevanceDisplay.from_estimator(pipeline, clusters.X, {"iron": [1.0, 2, 3]})
 

@@ -94,6 +94,15 @@ def test_stars_between_the_limits_do_not_matter():
     assert_array_equal(first.residual_, again.residual_)
 
 
+def test_stars_of_unknown_extinction_are_left_out():
+    X, extinction = survey()
+    unknown = np.arange(len(X)) % 7 == 0
+    masker = InterstellarMasker(4, threshold=0.02, random_state=0)
+    first = masker.fit(X, np.where(unknown, np.nan, extinction)).residual_
+    again = masker.fit(X[~unknown], extinction[~unknown]).residual_
+    assert_array_equal(first, again)
+
+
 def test_frozen_in_a_pipeline():
     X, extinction = survey()
     masker = InterstellarMasker(4, threshold=0.02, random_state=0).fit(X, extinction)

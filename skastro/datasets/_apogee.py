@@ -49,7 +49,7 @@ def fetch_apogee(
     """Download APOGEE spectra of given stars, and the tables that describe them.
 
     Files that are there already, undamaged, are not downloaded again: a download that
-    was stopped goes on where it was.
+    was stopped goes on where it was. What one file lacks does not stop the others.
 
     Parameters
     ----------
@@ -69,8 +69,8 @@ def fetch_apogee(
         open-cluster members.
     checksums : dict, default=None
         SHA-256 of files, by their path below the release's folder on the server. By
-        default a file is trusted when it is downloaded, and checked against that from
-        then on.
+        default a file is trusted when it is downloaded, or first found, and checked
+        against that from then on.
     n_jobs : int, default=4
         Downloads at once.
     server : str, default="https://data.sdss.org/sas"
@@ -108,7 +108,11 @@ def fetch_apogee(
     folder = Path(data_home) if data_home else Path(get_data_home()) / "apogee"
     folder = folder / release
     folder.mkdir(parents=True, exist_ok=True)
-    store = _Store(folder, f"{server.rstrip('/')}/{release}", dict(checksums or {}))
+    store = _Store(
+        folder,
+        f"{server.rstrip('/')}/{release}",
+        {path: digest.lower() for path, digest in (checksums or {}).items()},
+    )
     found = Bunch(spectra=[], pixel_masks=None, allstar=None, members=None)
     stars = _as_tuples(stars)
     if catalogues or any(field is None for _, field, _ in stars):
@@ -143,59 +147,77 @@ class _Store:
         self.registry = folder / _REGISTRY
         if self.registry.exists():
             for line in self.registry.read_text().splitlines():
-                digest, path = line.split(maxsplit=1)
-                self.checksums.setdefault(path, digest)
+                if line.strip():
+                    digest, path = line.split(maxsplit=1)
+                    self.checksums.setdefault(path, digest.lower())
 
     def fetch(self, paths, n_jobs, verbose):
         """Download what is missing, and return where the files are."""
-        results = Parallel(n_jobs=n_jobs, prefer="threads", return_as="generator")(
-            delayed(self._fetch)(path) for path in paths
-        )
-        found = []
+        unique = list(dict.fromkeys(paths))
+        results = Parallel(
+            n_jobs=n_jobs, prefer="threads", return_as="generator_unordered"
+        )(delayed(self._fetch)(path) for path in unique)
         bar = tqdm(
-            results, total=len(paths), desc="APOGEE", unit="file", disable=not verbose
+            results, total=len(unique), desc="APOGEE", unit="file", disable=not verbose
         )
-        for path, (where, digest) in zip(paths, bar, strict=True):
-            if digest is not None:
+        errors = []
+        for path, digest, error in bar:
+            if error is not None:
+                errors.append(error)
+            elif digest != self.checksums.get(path):
                 with self.registry.open("a") as registry:
                     registry.write(f"{digest} {path}\n")
                 self.checksums[path] = digest
-            found.append(where)
-        return found
+        if errors:
+            more = (
+                f" ({len(errors) - 1} more such error(s).)" if len(errors) > 1 else ""
+            )
+            raise type(errors[0])(f"{errors[0]}{more}") from errors[0]
+        return [self.folder / path for path in paths]
 
     def _fetch(self, path):
-        """Return where a file is, and its checksum if it is new."""
-        import pooch
-        from requests.exceptions import RequestException
-
+        """Return a path with the checksum of its file, or with what went wrong."""
         where = self.folder / path
         known = self.checksums.get(path)
-        if where.exists() and known == _sha256(where):
-            return where, None
+        if where.exists():
+            digest = _sha256(where)
+            if known in (None, digest):
+                return path, digest, None
         url = f"{self.url}/{path}"
-        pooch.get_logger().setLevel("WARNING")
-        where.unlink(missing_ok=True)
+        part = where.with_name(where.name + ".part")
         where.parent.mkdir(parents=True, exist_ok=True)
         try:
             # to another name, so that a file with its name is a whole file
-            part = where.with_name(where.name + ".part")
-            pooch.HTTPDownloader(timeout=60)(url, str(part), None)
-        except RequestException as error:
-            raise ConnectionError(
-                f"{url} could not be downloaded ({error}). If there is no network,"
-                f" copy the file to {where} on a machine that has one, with"
-                f" `sha256sum` of it in {self.registry}; if the server does not have"
-                " it, check the name, the field and the telescope of the star."
-            ) from error
-        digest = _sha256(part)
-        if known not in (None, digest):
-            part.unlink()
-            raise ValueError(
-                f"{url} has the SHA-256 {digest}, expected {known}: it is damaged or"
-                f" has changed. Try again, or remove its line from {self.registry}."
+            download(url, part)
+            digest = _sha256(part)
+            if known not in (None, digest):
+                raise ValueError(
+                    f"{url} has the SHA-256 {digest}, expected {known}: it is damaged"
+                    f" or has changed. Try again, or take its line out of"
+                    f" {self.registry}."
+                )
+            part.replace(where)
+        except OSError as error:  # requests' errors among them
+            message = (
+                f"{url} could not be downloaded ({error}). If there is no network, copy"
+                f" the file to {where} on a machine that has one; if the server does"
+                " not have it, check the name, the field and the telescope of the"
+                " star. Files that were downloaded before are kept."
             )
-        part.replace(where)
-        return where, None if known == digest else digest
+            return path, None, ConnectionError(message)
+        except ValueError as error:
+            return path, None, error
+        finally:
+            part.unlink(missing_ok=True)
+        return path, digest, None
+
+
+def download(url, where):
+    """Download one file."""
+    import pooch
+
+    pooch.get_logger().setLevel("WARNING")
+    pooch.HTTPDownloader(timeout=60)(url, str(where), None)
 
 
 def _sha256(path):
@@ -205,10 +227,12 @@ def _sha256(path):
 
 def _as_tuples(stars):
     """Return (star, field, telescope) with None for what is to be looked up."""
+    if isinstance(stars, str | bytes):
+        raise ValueError(f"`stars` must be a sequence of stars, got {stars!r}.")
     names = getattr(stars, "colnames", None)  # astropy
     if names is None:
         names = getattr(getattr(stars, "dtype", None), "names", None)
-    if names is None and hasattr(stars, "iloc"):
+    if names is None and hasattr(stars, "columns"):
         names = list(stars.columns)
     if names is not None:
         columns = ["APOGEE_ID", "FIELD", "TELESCOPE"]
@@ -216,7 +240,18 @@ def _as_tuples(stars):
         if missing:
             raise ValueError(f"`stars` has no column(s) {', '.join(missing)}.")
         return list(zip(*(_strings(stars[column]) for column in columns), strict=True))
-    return [(s, None, None) if isinstance(s, str) else tuple(s) for s in stars]
+    found = []
+    for star in stars:
+        if isinstance(star, bytes):
+            star = star.decode()
+        star = (str(star), None, None) if isinstance(star, str) else tuple(star)
+        if len(star) != 3:
+            raise ValueError(
+                "`stars` must hold names, or tuples of name, field and telescope, got"
+                f" {star}."
+            )
+        found.append(star)
+    return found
 
 
 def _strings(column):
@@ -232,7 +267,8 @@ def _look_up(stars, allstar):
         data = hdus[1].data
         ids = np.char.strip(np.asarray(data["APOGEE_ID"]).astype(str))
         rows = np.flatnonzero(np.isin(ids, wanted))
-        rows = rows[np.argsort(np.asarray(data["SNR"])[rows], kind="stable")]
+        snr = np.nan_to_num(np.asarray(data["SNR"])[rows], nan=-np.inf)
+        rows = rows[np.argsort(snr, kind="stable")]
         places = {
             ids[row]: (
                 ids[row],

@@ -42,7 +42,8 @@ def make_open_clusters(
     snr : float, default=100.0
         Median signal-to-noise ratio of a pixel; stars differ by a factor of 1.5.
     missing : float, default=0.02
-        Share of missing pixels: single ones, and runs of 2 % of the spectrum.
+        Share of missing pixels: half of them single, half in runs of 2 % of the
+        spectrum; somewhat less where these overlap.
     random_state : int, RandomState instance or None, default=None
         For reproducible data.
 
@@ -81,7 +82,7 @@ def make_open_clusters(
         raise ValueError(f"`snr` must be positive, got {snr}.")
     if not 0 <= missing < 0.5:
         raise ValueError(f"`missing` must be in [0, 0.5), got {missing}.")
-    if intrinsic_scatter < 0:
+    if not intrinsic_scatter >= 0:
         raise ValueError(
             f"`intrinsic_scatter` must not be negative, got {intrinsic_scatter}."
         )

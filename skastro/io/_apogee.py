@@ -1,6 +1,7 @@
 """Spectra of the APOGEE survey, in the files of its public releases."""
 
 import re
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -22,7 +23,7 @@ LABELS = (
     *("C_FE", "N_FE", "O_FE", "NA_FE", "MG_FE", "AL_FE", "SI_FE", "S_FE", "K_FE"),
     *("CA_FE", "TI_FE", "V_FE", "MN_FE", "NI_FE"),
 )
-_NAME = re.compile(r"aspcapStar-[^-]+-(.+)\.fits$")
+_NAME = re.compile(r"aspcapStar-[^-]+-(?!l\d+c)(.+)\.fits$")
 
 
 def read_apogee(
@@ -102,7 +103,8 @@ def read_apogee(
     Notes
     -----
     The cuts are those of the thesis. Stars that ASPCAP flags as STAR_BAD are left out,
-    and so is a second spectrum of a star, that of lower signal to noise.
+    and so is a second spectrum of a star, that of lower signal to noise. Limits of
+    the cuts are part of the ranges.
 
     References
     ----------
@@ -118,6 +120,8 @@ def read_apogee(
         ...
     FileNotFoundError: No file aspcapStar-dr17-2M00000000+0000000.fits.
     """
+    if isinstance(spectra, str | Path):
+        spectra = [spectra]
     spectra = [Path(path) for path in spectra]
     if not spectra:
         raise ValueError("`spectra` is empty: give the paths of aspcapStar files.")
@@ -126,6 +130,11 @@ def read_apogee(
             f"`pixel_masks` must have a file for each of the {len(spectra)} spectra,"
             f" got {len(pixel_masks)}."
         )
+    for spectrum, mask in zip(spectra, pixel_masks or [], strict=False):
+        if _star(spectrum)[0] not in Path(mask).name:
+            raise ValueError(
+                f"`pixel_masks` has {mask} for {spectrum}, which is another star."
+            )
     for path in [*spectra, *(pixel_masks or []), allstar, members]:
         if path is not None and not Path(path).is_file():
             raise FileNotFoundError(f"No file {path}.")
@@ -136,7 +145,8 @@ def read_apogee(
         )
     names, y = _memberships(labels["APOGEE_ID"], members, min_probability)
     pixels = np.concatenate([np.arange(*detector) for detector in DETECTORS])
-    X, sigma = _arrays((len(keep), len(pixels)), out)
+    arrays = _Arrays((len(keep), len(pixels)), out)
+    X, sigma = arrays.X, arrays.sigma
     wavelength = None
     for row, i in enumerate(tqdm(keep, desc="spectra", disable=not verbose)):
         flux, error, grid = _read_spectrum(spectra[i])
@@ -156,6 +166,7 @@ def read_apogee(
             None if mask is None else bad_bits,
         )
         sigma[row] = error[pixels]
+    X, sigma = arrays.finish()
     return Bunch(
         X=X,
         sigma=sigma,
@@ -167,21 +178,49 @@ def read_apogee(
     )
 
 
-def _arrays(shape, out):
-    if out is None:
-        return np.empty(shape, np.float32), np.empty(shape, np.float32)
-    Path(out).mkdir(parents=True, exist_ok=True)
-    return tuple(
-        np.lib.format.open_memmap(Path(out) / f"{name}.npy", "w+", np.float32, shape)
-        for name in ("X", "sigma")
-    )
+class _Arrays:
+    """Flux and errors, in memory or in files that are named when they are whole."""
+
+    def __init__(self, shape, out):
+        self.out = None if out is None else Path(out)
+        if out is None:
+            self.X, self.sigma = (np.empty(shape, np.float32) for _ in range(2))
+            return
+        self.out.mkdir(parents=True, exist_ok=True)
+        self.X, self.sigma = (
+            np.lib.format.open_memmap(
+                self.out / f"{name}.part.npy", "w+", np.float32, shape
+            )
+            for name in ("X", "sigma")
+        )
+
+    def finish(self):
+        """Return both arrays, mapped if they are in files."""
+        if self.out is None:
+            return self.X, self.sigma
+        for array, name in ((self.X, "X"), (self.sigma, "sigma")):
+            array.flush()
+            (self.out / f"{name}.part.npy").replace(self.out / f"{name}.npy")
+        return tuple(
+            np.load(self.out / f"{name}.npy", mmap_mode="r+") for name in ("X", "sigma")
+        )
+
+
+@contextmanager
+def _opened(path):
+    """Open a FITS file; whatever is wrong with it, name it."""
+    from astropy.io import fits
+
+    try:
+        with fits.open(path, memmap=True) as hdus:
+            yield hdus
+    except (OSError, TypeError, AttributeError) as error:
+        raise ValueError(f"{path} is not a readable FITS file: {error}") from error
 
 
 def _read_spectrum(path):
     """Return flux, error and wavelengths of an aspcapStar file."""
-    from astropy.io import fits
-
-    with fits.open(path) as hdus:
+    with _opened(path) as hdus:
         if len(hdus) < 3:
             raise ValueError(
                 f"{path} has {len(hdus)} HDU(s), not those of an aspcapStar file: HDU 1"
@@ -204,9 +243,7 @@ def _read_spectrum(path):
 
 def _read_mask(path):
     """Return the mask of the combined spectrum of an apStar file."""
-    from astropy.io import fits
-
-    with fits.open(path) as hdus:
+    with _opened(path) as hdus:
         if len(hdus) < 4:
             raise ValueError(
                 f"{path} has {len(hdus)} HDU(s), not those of an apStar file: HDU 3 is"
@@ -228,13 +265,18 @@ def _select(spectra, allstar, temperature, gravity, label_names):
 
     stars = [_star(path) for path in spectra]
     if allstar is None:
-        labels = Table({"APOGEE_ID": [star[0] for star in stars]})
-        return np.arange(len(stars)), labels, _dropped(stars, [])
+        repeated = _repeated(stars, range(len(stars)))
+        keep = np.setdiff1d(np.arange(len(stars)), repeated)
+        labels = Table({"APOGEE_ID": [stars[i][0] for i in keep]})
+        out = [(i, "another spectrum of the star came first") for i in repeated]
+        return keep, labels, _dropped(stars, out)
     ids = {star[0] for star in stars}
-    catalogue = _columns(
-        allstar, ["APOGEE_ID", "FIELD", "TELESCOPE", "ASPCAPFLAG", "SNR", *label_names]
-    )
+    label_names = [name.upper() for name in label_names]
+    asked_for = dict.fromkeys(["APOGEE_ID", "FIELD", "TELESCOPE", *label_names])
+    needed = dict.fromkeys([*asked_for, "ASPCAPFLAG", "SNR", "TEFF", "LOGG"])
+    catalogue = _columns(allstar, needed)
     catalogue = catalogue[np.isin(catalogue["APOGEE_ID"], list(ids))]
+    snr = np.nan_to_num(np.asarray(catalogue["SNR"], dtype=float), nan=-np.inf)
     found = {}
     for row, (star, field, telescope) in enumerate(
         zip(*(catalogue[c] for c in ("APOGEE_ID", "FIELD", "TELESCOPE")), strict=True)
@@ -248,7 +290,7 @@ def _select(spectra, allstar, temperature, gravity, label_names):
         if not candidates:
             out.append((i, "not in the allStar table"))
             continue
-        row = max(candidates, key=lambda row: catalogue["SNR"][row])
+        row = max(candidates, key=lambda row: snr[row])
         if catalogue["ASPCAPFLAG"][row] & STAR_BAD:
             out.append((i, "ASPCAPFLAG is STAR_BAD"))
         elif not _within(catalogue["TEFF"][row], temperature):
@@ -257,16 +299,21 @@ def _select(spectra, allstar, temperature, gravity, label_names):
             out.append((i, "gravity"))
         else:
             rows[i] = row
-    best = {}
-    for i in sorted(rows, key=lambda i: -catalogue["SNR"][rows[i]]):
-        if stars[i][0] in best:
-            out.append((i, "another spectrum of the star is better"))
-            del rows[i]
-        best.setdefault(stars[i][0], i)
-    keep = np.array(sorted(rows), dtype=int)
-    labels = catalogue[[rows[i] for i in keep]]
-    labels.remove_column("ASPCAPFLAG")
+    repeated = _repeated(stars, sorted(rows, key=lambda i: -snr[rows[i]]))
+    out += [(i, "another spectrum of the star is better") for i in repeated]
+    keep = np.array(sorted(set(rows) - set(repeated)), dtype=int)
+    labels = catalogue[[rows[i] for i in keep]][list(asked_for)]
     return keep, labels, _dropped(stars, out)
+
+
+def _repeated(stars, order):
+    """Return which spectra are of stars that came before, in an order."""
+    seen, repeated = set(), []
+    for i in order:
+        if stars[i][0] in seen:
+            repeated.append(i)
+        seen.add(stars[i][0])
+    return repeated
 
 
 def _star(path):
@@ -275,7 +322,7 @@ def _star(path):
     if not match:
         raise ValueError(
             f"{path} is not named as an aspcapStar file is:"
-            " aspcapStar-<release>-<APOGEE_ID>.fits."
+            " aspcapStar-<release>-<APOGEE_ID>.fits (data releases 16 and 17)."
         )
     parents = [parent.name for parent in path.parents[:2]]
     return match[1], *(parents + ["", ""])[:2]
@@ -283,11 +330,12 @@ def _star(path):
 
 def _columns(path, names):
     """Return columns of a table file, with NaN where the survey has -9999."""
-    from astropy.io import fits
     from astropy.table import Table
 
-    with fits.open(path, memmap=True) as hdus:
-        data = hdus[1].data
+    with _opened(path) as hdus:
+        data = hdus[1].data if len(hdus) > 1 else None
+        if getattr(data, "names", None) is None:
+            raise ValueError(f"{path} has no table in HDU 1.")
         known = {name.upper(): name for name in data.names}
         missing = [name for name in names if name.upper() not in known]
         if missing:
@@ -308,7 +356,7 @@ def _columns(path, names):
 
 
 def _within(value, limits):
-    return limits is None or bool(limits[0] < value < limits[1])
+    return limits is None or bool(limits[0] <= value <= limits[1])
 
 
 def _dropped(stars, out):
@@ -336,7 +384,7 @@ def _memberships(ids, members, min_probability):
     if members is None:
         return [], y
     table = _columns(members, ["APOGEE_ID", "CLUSTER", "CG_PROB"])
-    table = table[table["CG_PROB"] > min_probability]
+    table = table[table["CG_PROB"] >= min_probability]
     cluster = dict(zip(table["APOGEE_ID"], table["CLUSTER"], strict=True))
     of_star = [cluster.get(star) for star in ids]
     names = sorted({str(name) for name in of_star if name is not None})

@@ -484,7 +484,8 @@ def collect(found):
     lonely = np.isnan(rates.rates)
     if lonely.all():
         raise ValueError(
-            "No cluster has a pair with a field star within `tolerance`; widen it."
+            "No cluster has a pair with a field star: y needs the label of field stars,"
+            " and if there is a `tolerance`, widen it."
         )
     if lonely.any():
         names = rates.clusters[lonely].tolist()

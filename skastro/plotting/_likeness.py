@@ -75,19 +75,24 @@ class DoppelgangerDisplay:
         for ax, (label, (intra, inter)) in zip(
             self.axes_, self.distances.items(), strict=True
         ):
-            everything = np.concatenate([intra, inter])
-            edges = np.linspace(
-                min(0, everything.min()), np.quantile(everything, 0.995), bins + 1
-            )
+            # all siblings, and all strangers but the most remote
+            lowest, highest = min(0, intra.min()), intra.max()
+            if len(inter):
+                lowest = min(lowest, inter.min())
+                highest = max(highest, np.quantile(inter, 0.995))
+            if highest == lowest:
+                highest = lowest + 1
+            edges = np.linspace(lowest, highest, bins + 1)
             for values, color, name in [
                 (inter, colors[1], "field"),
                 (intra, colors[0], "siblings"),
             ]:
+                weights = np.full(len(values), 1 / max(len(values), 1))
                 ax.hist(
-                    values, edges, density=True, color=color, alpha=0.65, label=name
+                    values, edges, weights=weights, color=color, alpha=0.65, label=name
                 )
             ax.axvline(np.median(intra), color=colors[0], linewidth=1.2)
-            name = label if self.names is None else self.names[label]
+            name = label if self.names is None else self.names.get(label, label)
             rate = rate_of[label.item() if hasattr(label, "item") else label]
             ax.set_title(f"{name}: {100 * rate:.2g} %", fontsize="small")
             ax.set_yticks([])
@@ -148,14 +153,9 @@ class DoppelgangerDisplay:
         display : DoppelgangerDisplay
         """
         Z, dissimilarity, field_label = representation(estimator, X)
+        kwargs = {"dissimilarity": dissimilarity, "field_label": field_label} | kwargs
         return cls.from_predictions(
-            Z,
-            y,
-            names=names,
-            plot_options=plot_options,
-            dissimilarity=dissimilarity,
-            field_label=field_label,
-            **kwargs,
+            Z, y, names=names, plot_options=plot_options, **kwargs
         )
 
 
@@ -263,15 +263,20 @@ class RelevanceDisplay:
         Z = np.asarray(estimator.transform(X))[:, :n_features]
         names = getattr(labels, "colnames", None) or list(labels.keys())
         last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
-        labels = {
-            str(name): np.asarray(labels[name], dtype=float).ravel() for name in names
-        }
+        labels = {str(name): _numbers(name, labels[name]) for name in names}
         for name, label in labels.items():
             if len(label) != len(Z):
                 raise ValueError(
                     f"Label {name!r} has {len(label)} values for {len(Z)} stars."
                 )
         return cls(Z, labels, getattr(last, "relevance_", None)).plot(**kwargs)
+
+
+def _numbers(name, label):
+    """Return a label as floats, NaN where it is masked."""
+    if not np.issubdtype(np.ma.asarray(label).dtype, np.number):
+        raise ValueError(f"Label {name!r} is not of numbers; leave it out of `labels`.")
+    return np.ma.filled(np.ma.asarray(label, dtype=float), np.nan).ravel()
 
 
 class DimensionalityDisplay:
@@ -375,6 +380,9 @@ class DimensionalityDisplay:
         -------
         display : DimensionalityDisplay
         """
+        param_range = list(param_range)
+        if not param_range:
+            raise ValueError("`param_range` is empty.")
         rates = [
             cross_val_doppelganger_rates(
                 clone(estimator).set_params(**{param_name: value}), X, y, n_jobs=n_jobs
@@ -382,4 +390,4 @@ class DimensionalityDisplay:
             for value in param_range
         ]
         name = param_name.rpartition("__")[2]
-        return cls(name, list(param_range), rates).plot(ax, **kwargs)
+        return cls(name, param_range, rates).plot(ax, **kwargs)

@@ -114,7 +114,8 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         X : array-like of shape (n_samples, n_features)
             Spectra, normalised to their continua, NaN where missing.
         y : array-like of shape (n_samples,)
-            Extinction of each star, A_K [mag].
+            Extinction of each star, A_K [mag]; NaN where unknown, which leaves the
+            star out.
 
         Returns
         -------
@@ -127,15 +128,18 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             If there are too few stars of low extinction for `n_components`, or none
             of high.
         """
+        known = where_known(y)
         X, y = validate_data(
             self,
             X,
-            y,
+            y if known is None else np.where(known, y, 0.0),
             dtype=[np.float64, np.float32],
             ensure_all_finite="allow-nan",
             ensure_min_samples=2,
             y_numeric=True,
         )
+        if known is not None:
+            X, y = X[known], y[known]
         low, high = y < self.max_low, y > self.min_high
         least = max(N_FOLDS, LEAST * self.n_components)
         if np.count_nonzero(low) < least or not high.any():
@@ -191,6 +195,14 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
+
+
+def where_known(y):
+    """Return where y is known, or None if it is everywhere or not of numbers."""
+    y = np.asarray(y)
+    if y.dtype.kind != "f" or y.ndim != 1 or not np.isnan(y).any():
+        return None
+    return ~np.isnan(y)
 
 
 def residual(pca, X):

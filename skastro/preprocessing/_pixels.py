@@ -65,11 +65,12 @@ def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
                 raise ValueError(
                     f"`bad_bits` needs a `mask` of integers, got {mask.dtype}."
                 )
+            bad_bits = np.atleast_1d(bad_bits).tolist()
             most = 8 * mask.dtype.itemsize
             if any(not 0 <= bit < most for bit in bad_bits):
                 raise ValueError(
                     f"`bad_bits` must lie in 0 to {most - 1} for a `mask` of"
-                    f" {mask.dtype}, got {list(bad_bits)}."
+                    f" {mask.dtype}, got {bad_bits}."
                 )
             bits = sum(1 << int(bit) for bit in set(bad_bits))
             mask = mask & np.array(bits, dtype=np.uint64).astype(mask.dtype)
