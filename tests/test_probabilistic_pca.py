@@ -475,3 +475,15 @@ def test_progress_bar(capsys):
     assert "ProbabilisticPCA" in capsys.readouterr().err
     ProbabilisticPCA(2).fit(X, sigma=sigma)
     assert not capsys.readouterr().err
+
+
+def test_layout_in_memory_does_not_matter():
+    X, sigma, _ = make(n=300, p=20)
+    for s in (None, sigma):
+        expected = ProbabilisticPCA(3, random_state=0).fit(X, sigma=s)
+        fortran = np.asfortranarray(X), None if s is None else np.asfortranarray(s)
+        found = ProbabilisticPCA(3, random_state=0).fit(fortran[0], sigma=fortran[1])
+        assert_allclose(found.components_, expected.components_, atol=1e-9)
+        strided = np.repeat(X, 2, axis=1)[:, ::2]
+        found = ProbabilisticPCA(3, random_state=0).fit(strided, sigma=s)
+        assert_allclose(found.components_, expected.components_, atol=1e-9)

@@ -47,16 +47,19 @@ class Listed:
 
     def __init__(self, missing, chunk_size=16384):
         n_rows, self.n_features = missing.shape
-        n_missing = np.count_nonzero(missing, axis=1)
+        #: positions of the missing entries in the flat block
+        self.holes = np.flatnonzero(missing)
+        ends = self.n_features * np.arange(n_rows + 1)
+        n_missing = np.diff(np.searchsorted(self.holes, ends))
         #: rows of which the observed entries are listed
         self.observed = n_missing > self.n_features // 2
+        listed = self.holes
         if self.observed.any():
-            missing = missing ^ self.observed[:, None]
+            listed = np.flatnonzero(missing ^ self.observed[:, None])
         self.count = np.where(
             self.observed, self.n_features - n_missing, n_missing
         ).astype(np.intp)
-        rows, columns = np.divmod(np.flatnonzero(missing), self.n_features)
-        self._columns = columns.astype(np.int32)
+        self._columns = (listed % self.n_features).astype(np.int32)
         self._start = np.concatenate([[0], np.cumsum(self.count)])
         #: rows for which anything is missing
         self.rows = np.flatnonzero(n_missing)
@@ -146,10 +149,9 @@ def em_pass(blocks, n_observed, model):
     everywhere = np.zeros((k, q + 1))
     n_rows, trace = 0, 0.0
     for _, block, missing, _ in blocks:
-        Y = block - mean
+        Y = np.subtract(block, mean, order="C")
         listed = Listed(missing)
-        if len(listed.rows):
-            np.copyto(Y, 0, where=missing)
+        Y.reshape(-1)[listed.holes] = 0
         n_rows += len(Y)
         trace += np.einsum("ij,ij->i", Y, Y).sum(dtype=np.float64)
         B = np.empty((len(Y), q + 1), dtype)
