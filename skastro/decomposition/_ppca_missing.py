@@ -104,19 +104,22 @@ def precision_matrices(listed, rows, columns, padded, shrinkage):
     -------
     A : ndarray of shape (n_rows, n_components, n_components), float64
         Posterior precision of the scores times the noise variance.
-    G : ndarray of shape (n_rows, n_components, n_basis), float64
+    G : ndarray of shape (n_rows, n_components, n_basis)
         ``V_M.T @ V_M`` over the missing entries M.
     entries : ndarray of shape (n_rows, n_listed, n_basis)
         Rows of the basis at the listed entries.
     """
     k = len(shrinkage)
     entries = padded[columns]
-    G = np.matmul(entries[..., :k].transpose(0, 2, 1), entries).astype(np.float64)
+    G = np.matmul(entries[..., :k].transpose(0, 2, 1), entries)
     flip = listed.observed[rows]
-    A = np.where(flip[:, None, None], G[..., :k], np.eye(k) - G[..., :k])
-    A[:, np.arange(k), np.arange(k)] += shrinkage
+    square = G[..., :k].astype(np.float64)
     if flip.any():
-        G[flip] = np.eye(k, padded.shape[1]) - G[flip]
+        A = np.where(flip[:, None, None], square, np.eye(k) - square)
+        G[flip] = np.eye(k, padded.shape[1], dtype=G.dtype) - G[flip]
+    else:
+        A = np.subtract(np.eye(k), square, out=square)
+    A[:, np.arange(k), np.arange(k)] += shrinkage
     return A, G, entries
 
 
@@ -160,21 +163,23 @@ def em_pass(blocks, n_observed, model):
         products, targets = [], []
         for rows, columns in listed.chunks():
             A, G, entries = precision_matrices(listed, rows, columns, padded, shrinkage)
-            inverse = np.linalg.inv(A)
-            scores = np.einsum("nij,nj->ni", inverse, B[rows, :k])
-            imputed = np.einsum("ni,nij->nj", scores, G)
+            inverse = np.linalg.inv(A).astype(dtype)
+            scores = np.matmul(inverse, B[rows, :k, None])[..., 0]
+            imputed = np.matmul(scores[:, None], G)[:, 0]
             B[rows, :q] += imputed
             # what the missing entries add to S V and to the mean: V_M @ H
-            H = np.empty((len(rows), k, q + 1))
-            H[..., :q] = noise * (inverse @ G)
-            trace += np.einsum("nii->", H[..., :k]) + np.vdot(scores, imputed[:, :k])
+            H = np.empty((len(rows), k, q + 1), dtype)
+            np.matmul(inverse, G, out=H[..., :q])
+            H[..., :q] *= noise
+            trace += np.einsum("nii->n", H[..., :k]).sum(dtype=np.float64)
+            trace += np.einsum("ni,ni->n", scores, imputed[:, :k]).sum(dtype=np.float64)
             H[..., :q] += scores[:, :, None] * B[rows, None, :q]
             H[..., q] = scores
             flip = listed.observed[rows]
             if flip.any():
-                everywhere += H[flip].sum(axis=0)
+                everywhere += H[flip].sum(axis=0, dtype=np.float64)
                 H[flip] *= -1
-            products.append((entries[..., :k] @ H.astype(dtype)).reshape(-1, q + 1))
+            products.append((entries[..., :k] @ H).reshape(-1, q + 1))
             targets.append(columns.ravel())
         R += B.T @ Y
         if products:
