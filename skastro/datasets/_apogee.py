@@ -1,6 +1,5 @@
 """Download of APOGEE spectra from the survey's public server."""
 
-import hashlib
 from pathlib import Path
 
 import numpy as np
@@ -8,6 +7,8 @@ from joblib import Parallel, delayed
 from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
+
+from .._fits import read_columns
 
 _SERVER = "https://data.sdss.org/sas"
 #: Folders and names of the files of each release.
@@ -177,10 +178,12 @@ class _Store:
 
     def _fetch(self, path):
         """Return a path with the checksum of its file, or with what went wrong."""
+        import pooch
+
         where = self.folder / path
         known = self.checksums.get(path)
         if where.exists():
-            digest = _sha256(where)
+            digest = pooch.file_hash(where)
             if known in (None, digest):
                 return path, digest, None
         url = f"{self.url}/{path}"
@@ -189,7 +192,7 @@ class _Store:
         try:
             # to another name, so that a file with its name is a whole file
             download(url, part)
-            digest = _sha256(part)
+            digest = pooch.file_hash(part)
             if known not in (None, digest):
                 raise ValueError(
                     f"{url} has the SHA-256 {digest}, expected {known}: it is damaged"
@@ -218,11 +221,6 @@ def download(url, where):
 
     pooch.get_logger().setLevel("WARNING")
     pooch.HTTPDownloader(timeout=60)(url, str(where), None)
-
-
-def _sha256(path):
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _as_tuples(stars):
@@ -260,22 +258,12 @@ def _strings(column):
 
 def _look_up(stars, allstar):
     """Complete names by the field and telescope of their best spectrum."""
-    from astropy.io import fits
-
     wanted = [star for star, field, _ in stars if field is None]
-    with fits.open(allstar, memmap=True) as hdus:
-        data = hdus[1].data
-        ids = np.char.strip(np.asarray(data["APOGEE_ID"]).astype(str))
-        rows = np.flatnonzero(np.isin(ids, wanted))
-        snr = np.nan_to_num(np.asarray(data["SNR"])[rows], nan=-np.inf)
-        rows = rows[np.argsort(snr, kind="stable")]
-        places = {
-            ids[row]: (
-                ids[row],
-                *_strings([data["FIELD"][row], data["TELESCOPE"][row]]),
-            )
-            for row in rows
-        }
+    table = read_columns(allstar, ["APOGEE_ID", "FIELD", "TELESCOPE", "SNR"])
+    table = table[np.isin(table["APOGEE_ID"], wanted)]
+    best_last = np.argsort(np.nan_to_num(table["SNR"], nan=-np.inf), kind="stable")
+    columns = (_strings(table[name][best_last]) for name in table.colnames[:3])
+    places = {row[0]: row for row in zip(*columns, strict=True)}
     unknown = [star for star in wanted if star not in places]
     if unknown:
         raise ValueError(

@@ -1,6 +1,7 @@
 """What a fitted probabilistic PCA knows of a row from its observed entries."""
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -75,54 +76,76 @@ class Likelihood:
         )
 
 
-def likelihood(components, mean, noise_variance, block, missing, variance):
-    """Return the likelihood of the scores of a block of rows.
+class Observation:
+    """What blocks of rows tell of their scores, by a fitted model.
 
     Parameters
     ----------
     components : ndarray of shape (n_components, n_features)
-        Orthonormal axes.
+        Orthonormal axes, in the precision of the data.
     mean : ndarray of shape (n_features,)
         Mean.
     noise_variance : float
-        Variance of the noise, beside that of `variance`.
-    block, missing, variance : ndarray of shape (n_rows, n_features)
-        From `row_blocks`; `variance` may be None.
-
-    Returns
-    -------
-    likelihood : Likelihood
+        Variance of the noise, beside that of the entries.
     """
-    V = components.T
-    residual = block - mean.astype(block.dtype)
-    np.copyto(residual, 0, where=missing)
-    if variance is not None:
-        noise = variance + block.dtype.type(noise_variance)
-        weights = 1 / noise
-        np.copyto(weights, 0, where=missing)
-        information = symmetric((weights @ pairs(V)).astype(np.float64), V.shape[1])
-        linear = (weights * residual) @ V
-        return Likelihood(information, linear.astype(np.float64), residual, noise)
-    linear = (residual @ V).astype(np.float64) / noise_variance
-    information = observed_gram(V, missing) / noise_variance
-    return Likelihood(information, linear, residual, noise_variance)
 
+    def __init__(self, components, mean, noise_variance):
+        self.V = components.T
+        self.mean = mean.astype(components.dtype)
+        self.noise_variance = noise_variance
 
-def observed_gram(V, missing):
-    """Return ``V_O.T @ V_O`` over the observed entries O of each row.
+    @cached_property
+    def _pairs(self):
+        return pairs(self.V)
 
-    In double precision, since it may be a small difference.
-    """
-    V = V.astype(np.float64)
-    everything = V.T @ V
-    listed = Listed(missing)
-    if not len(listed.rows):
-        return everything[None]
-    k = len(everything)
-    gram = np.broadcast_to(everything, (len(missing), k, k)).copy()
-    padded = np.concatenate([V, np.zeros((1, k))])
-    for rows, columns in listed.chunks():
-        entries = padded[columns]
-        G = np.matmul(entries.transpose(0, 2, 1), entries)
-        gram[rows] = np.where(listed.observed[rows, None, None], G, everything - G)
-    return gram
+    @cached_property
+    def _padded(self):
+        """The basis in double precision, with a row of zeros."""
+        return np.concatenate([self.V, np.zeros((1, self.V.shape[1]))])
+
+    @cached_property
+    def _gram(self):
+        return self._padded.T @ self._padded
+
+    def likelihood(self, block, missing, variance):
+        """Return the likelihood of the scores of a block of rows.
+
+        Parameters
+        ----------
+        block, missing, variance : ndarray of shape (n_rows, n_features)
+            From `row_blocks`; `variance` may be None.
+
+        Returns
+        -------
+        likelihood : Likelihood
+        """
+        V, noise = self.V, self.noise_variance
+        residual = block - self.mean
+        np.copyto(residual, 0, where=missing)
+        if variance is not None:
+            noise = variance + block.dtype.type(noise)
+            weights = 1 / noise
+            np.copyto(weights, 0, where=missing)
+            information = (weights @ self._pairs).astype(np.float64)
+            linear = ((weights * residual) @ V).astype(np.float64)
+            return Likelihood(
+                symmetric(information, V.shape[1]), linear, residual, noise
+            )
+        linear = (residual @ V).astype(np.float64) / noise
+        return Likelihood(self._observed_gram(missing) / noise, linear, residual, noise)
+
+    def _observed_gram(self, missing):
+        """Return ``V_O.T @ V_O`` over the observed entries O of each row.
+
+        In double precision, since it may be a small difference.
+        """
+        everything = self._gram
+        listed = Listed(missing)
+        if not len(listed.rows):
+            return everything[None]
+        gram = np.broadcast_to(everything, (len(missing), *everything.shape)).copy()
+        for rows, columns in listed.chunks():
+            entries = self._padded[columns]
+            G = np.matmul(entries.transpose(0, 2, 1), entries)
+            gram[rows] = np.where(listed.observed[rows, None, None], G, everything - G)
+        return gram

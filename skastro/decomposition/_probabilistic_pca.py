@@ -13,7 +13,7 @@ from .._base import SkastroEstimator
 from .._sklearn import Interval, _fit_context
 from ._blocks import Rows, as_rows, as_sigma, column_means, row_blocks, working_dtype
 from ._fitting import Fit
-from ._posterior import likelihood
+from ._posterior import Observation
 
 #: Scores of highest likelihood have a prior so much wider than the population's, for
 #: rows that see too little of a component.
@@ -425,19 +425,16 @@ class ProbabilisticPCA(
         sigma = as_sigma(sigma, X)
         used = self.n_observed_ > 0
         columns = None if used.all() else np.flatnonzero(used)
-        components, mean = self.components_[:, used], self.mean_[used]
+        dtype = working_dtype(X)
+        observation = Observation(
+            self.components_[:, used].astype(dtype),
+            self.mean_[used],
+            self.noise_variance_,
+        )
         for rows, block, missing, variance in row_blocks(
             X, sigma, self.batch_size, columns
         ):
-            dtype = block.dtype
-            model = likelihood(
-                components.astype(dtype),
-                mean,
-                self.noise_variance_,
-                block,
-                missing,
-                variance,
-            )
+            model = observation.likelihood(block, missing, variance)
             if every_column and columns is not None:
                 block = np.asarray(X[rows], dtype=dtype)
                 missing = np.isnan(block)

@@ -1,13 +1,13 @@
 """Spectra of the APOGEE survey, in the files of its public releases."""
 
 import re
-from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from .._fits import opened, read_columns
 from ..preprocessing import censor_pixels
 
 #: Pixels of a combined spectrum, and those of its three detectors: 7,514 in all.
@@ -206,21 +206,9 @@ class _Arrays:
         )
 
 
-@contextmanager
-def _opened(path):
-    """Open a FITS file; whatever is wrong with it, name it."""
-    from astropy.io import fits
-
-    try:
-        with fits.open(path, memmap=True) as hdus:
-            yield hdus
-    except (OSError, TypeError, AttributeError) as error:
-        raise ValueError(f"{path} is not a readable FITS file: {error}") from error
-
-
 def _read_spectrum(path):
     """Return flux, error and wavelengths of an aspcapStar file."""
-    with _opened(path) as hdus:
+    with opened(path) as hdus:
         if len(hdus) < 3:
             raise ValueError(
                 f"{path} has {len(hdus)} HDU(s), not those of an aspcapStar file: HDU 1"
@@ -243,7 +231,7 @@ def _read_spectrum(path):
 
 def _read_mask(path):
     """Return the mask of the combined spectrum of an apStar file."""
-    with _opened(path) as hdus:
+    with opened(path) as hdus:
         if len(hdus) < 4:
             raise ValueError(
                 f"{path} has {len(hdus)} HDU(s), not those of an apStar file: HDU 3 is"
@@ -274,7 +262,7 @@ def _select(spectra, allstar, temperature, gravity, label_names):
     label_names = [name.upper() for name in label_names]
     asked_for = dict.fromkeys(["APOGEE_ID", "FIELD", "TELESCOPE", *label_names])
     needed = dict.fromkeys([*asked_for, "ASPCAPFLAG", "SNR", "TEFF", "LOGG"])
-    catalogue = _columns(allstar, needed)
+    catalogue = read_columns(allstar, needed)
     catalogue = catalogue[np.isin(catalogue["APOGEE_ID"], list(ids))]
     snr = np.nan_to_num(np.asarray(catalogue["SNR"], dtype=float), nan=-np.inf)
     found = {}
@@ -328,33 +316,6 @@ def _star(path):
     return match[1], *(parents + ["", ""])[:2]
 
 
-def _columns(path, names):
-    """Return columns of a table file, with NaN where the survey has -9999."""
-    from astropy.table import Table
-
-    with _opened(path) as hdus:
-        data = hdus[1].data if len(hdus) > 1 else None
-        if getattr(data, "names", None) is None:
-            raise ValueError(f"{path} has no table in HDU 1.")
-        known = {name.upper(): name for name in data.names}
-        missing = [name for name in names if name.upper() not in known]
-        if missing:
-            raise ValueError(
-                f"{path}: the table in HDU 1 has no column(s) {', '.join(missing)}."
-            )
-        table = Table()
-        for name in dict.fromkeys(names):
-            column = np.array(data[known[name.upper()]])
-            if column.dtype.kind in "SU":
-                column = np.char.strip(column.astype(str))
-            elif column.dtype.kind == "f":
-                column = column.astype(column.dtype.newbyteorder("="))
-                column[column < -9000] = np.nan
-            table[name] = column
-            table[name].unit = data.columns[known[name.upper()]].unit or None
-    return table
-
-
 def _within(value, limits):
     return limits is None or bool(limits[0] <= value <= limits[1])
 
@@ -383,7 +344,7 @@ def _memberships(ids, members, min_probability):
     y = np.full(len(ids), -1)
     if members is None:
         return [], y
-    table = _columns(members, ["APOGEE_ID", "CLUSTER", "CG_PROB"])
+    table = read_columns(members, ["APOGEE_ID", "CLUSTER", "CG_PROB"])
     table = table[table["CG_PROB"] >= min_probability]
     cluster = dict(zip(table["APOGEE_ID"], table["CLUSTER"], strict=True))
     of_star = [cluster.get(star) for star in ids]

@@ -107,8 +107,7 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
                 f" columns of X, n_features={X.shape[1]}."
             )
         rsca = RSCA(scale_estimator="std", field_label=self.field_label).fit(X, y)
-        weight = np.sqrt(rsca.relevance_ / (1 - rsca.relevance_))
-        kept = np.flatnonzero(weight[: self.n_components])
+        kept = np.flatnonzero(rsca.relevance_[: self.n_components])
         self.mean_ = rsca.mean_
         self.relevance_ = rsca.relevance_
         scale = rsca.scale_[kept, None]

@@ -9,7 +9,7 @@ from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
 from .. import _covariance
 from .._base import SkastroEstimator
-from .._labels import is_field
+from .._labels import clusters_of, is_field
 from .._sklearn import Interval, StrOptions, _fit_context, validate_data
 from ._checks import check_variances, refuse_nan
 from ._intrinsic import intrinsic_covariance, pair_log_density, typical_error
@@ -306,9 +306,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             )
         if k < X.shape[1]:
             check_variances(_covariance.unpack(X, k)[1])
-        clusters, counts = np.unique(
-            y[~is_field(y, self.field_label)], return_counts=True
-        )
+        _, clusters, counts = clusters_of(y, self.field_label)
         if not np.any(counts > 1):
             raise ValueError(
                 f"y has no cluster of two or more stars, which RSCA learns from:"
@@ -438,9 +436,8 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         self._validate_params()
         X, y = clone(self)._check_fit(X, y)
         population = self._sphere(X, y)
-        field = is_field(y, self.field_label)
+        field, labels, counts = clusters_of(y, self.field_label)
         X, y = X[~field], y[~field]
-        labels, counts = np.unique(y, return_counts=True)
         for cluster in labels[counts > 1]:
             rsca = clone(self)
             rsca.n_features_in_ = X.shape[1]

@@ -1,13 +1,13 @@
 """Doppelganger rates: how often strangers are as alike as siblings."""
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from .._labels import is_field
+from .._labels import clusters_of
 
 #: Pairs whose distances are held at once.
 PAIRS = 2**22
@@ -125,8 +125,10 @@ def doppelganger_rates(
     >>> result.rates
     array([0.5])
     """
-    found = rated_clusters(Z, y, side, tolerance, pair_mask, dissimilarity, field_label)
-    return collect(found)
+    clusters = compare_clusters(
+        Z, y, side, tolerance, pair_mask, dissimilarity, field_label
+    )
+    return collect([cluster.rated() for cluster in clusters])
 
 
 def doppelganger_rate(
@@ -231,12 +233,10 @@ def intra_inter_distances(
     >>> intra_inter_distances([[0.0], [1.0], [4.0]], ["a", "a", "-1"])["a"]
     (array([1.]), array([4., 3.]))
     """
-    return {
-        cluster.label: (cluster.siblings, np.concatenate(list(cluster.strangers)))
-        for cluster in _compare(
-            Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
-        )
-    }
+    clusters = compare_clusters(
+        Z, y, side, tolerance, pair_mask, dissimilarity, field_label
+    )
+    return {cluster.label: cluster.distances() for cluster in clusters}
 
 
 def doppelganger_scorer(estimator, X, y):
@@ -337,7 +337,11 @@ class _Cluster:
     label: object
     n_stars: int
     siblings: np.ndarray
-    strangers: Iterator
+    strangers: Iterable
+
+    def distances(self):
+        """Return those of siblings and of strangers, as two arrays."""
+        return self.siblings, np.concatenate(list(self.strangers))
 
     def rated(self):
         """Return label, rate, number of stars and of pairs with strangers."""
@@ -350,14 +354,21 @@ class _Cluster:
         return self.label, near / n_pairs if n_pairs else np.nan, self.n_stars, n_pairs
 
 
-def _compare(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
-    """Yield clusters with their pairs that count."""
+def compare_clusters(
+    Z,
+    y,
+    side=None,
+    tolerance=None,
+    pair_mask=None,
+    dissimilarity=None,
+    field_label=-1,
+):
+    """Yield clusters with their pairs that count; see `doppelganger_rates`."""
     Z = check_array(Z, dtype=[np.float64, np.float32])
     y = np.asarray(y)
     check_consistent_length(Z, y)
     side, tolerance = check_side(side, tolerance, len(y))
-    of_field = is_field(y, field_label)
-    labels, counts = np.unique(y[~of_field], return_counts=True)
+    of_field, labels, counts = clusters_of(y, field_label)
     field = np.flatnonzero(of_field)
     if not len(field):
         raise ValueError(
@@ -374,7 +385,7 @@ def _compare(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
             label,
             Z[members],
             strangers,
-            dissimilarity,
+            dissimilarity or euclidean,
             sibling_pairs(members, pair_mask),
             resemblance(members, field, side, tolerance),
         )
@@ -440,22 +451,8 @@ def check_side(side, tolerance, n_samples):
     return side, tolerance
 
 
-def rated_clusters(Z, y, side, tolerance, pair_mask, dissimilarity, field_label):
-    """Return label, rate, number of stars and of pairs of each cluster.
-
-    See `doppelganger_rates` for the arguments; clusters in which `pair_mask` leaves
-    no siblings are not in the list.
-    """
-    return [
-        cluster.rated()
-        for cluster in _compare(
-            Z, y, side, tolerance, pair_mask, dissimilarity or euclidean, field_label
-        )
-    ]
-
-
 def collect(found):
-    """Return rates from the tuples of `rated_clusters`.
+    """Return rates from tuples of label, rate, number of stars and of pairs.
 
     Parameters
     ----------

@@ -7,7 +7,7 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from tqdm.auto import tqdm
 
-from .._labels import is_field
+from .._labels import clusters_of, is_field
 from ..metric_learning import RSCA
 from ..metrics._doppelganger import (
     check_side,
@@ -53,8 +53,7 @@ class LeaveOneClusterOut(BaseCrossValidator):
         if y is None:
             raise ValueError("y, the cluster of each star, must be given.")
         y = np.asarray(y)
-        field = is_field(y, self.field_label)
-        labels, counts = np.unique(y[~field], return_counts=True)
+        field, labels, counts = clusters_of(y, self.field_label)
         if not np.any(counts > 1):
             raise ValueError(
                 "y has no cluster of two or more stars to leave out: give siblings"
@@ -182,6 +181,7 @@ def cross_val_doppelganger_rates(
     y = np.asarray(y)
     last = flat(estimator)[-1]
     field_label = getattr(last, "field_label", -1)
+    cv = LeaveOneClusterOut(field_label)
     side, tolerance = check_side(side, tolerance, len(y))
     options = {"side": side, "tolerance": tolerance, "pair_mask": pair_mask}
     if type(estimator) is RSCA and not params:
@@ -205,10 +205,10 @@ def cross_val_doppelganger_rates(
             delayed(_fit_and_rate)(
                 clone(estimator), X, y, train, test, field_label, params, options
             )
-            for train, test in LeaveOneClusterOut(field_label).split(X, y)
+            for train, test in cv.split(X, y)
         )
-    total = LeaveOneClusterOut(field_label).get_n_splits(X, y)
     results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
+    total = cv.get_n_splits(X, y)
     bar = tqdm(results, total=total, desc="clusters", disable=not verbose)
     return collect([result for result in bar if result is not None])
 

@@ -1,10 +1,11 @@
 """Pictures of a metric of chemical likeness."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.base import clone
 
-from ..metrics import doppelganger_rates, intra_inter_distances
-from ..metrics._doppelganger import representation
+from ..metrics._doppelganger import collect, compare_clusters, flat, representation
 from ..model_selection import cross_val_doppelganger_rates
 
 
@@ -19,7 +20,7 @@ class DoppelgangerDisplay:
         For each cluster, distances of its pairs of members, and of pairs of a member
         and a field star.
     rates : DoppelgangerRates
-        Rates of the same clusters.
+        Rates of the same clusters, in the same order.
     names : dict, default=None
         Names of clusters, by their labels.
 
@@ -71,9 +72,8 @@ class DoppelgangerDisplay:
         self.axes_ = axes.ravel()[:n]
         for ax in axes.ravel()[n:]:
             ax.remove()
-        rate_of = dict(zip(self.rates.clusters.tolist(), self.rates.rates, strict=True))
-        for ax, (label, (intra, inter)) in zip(
-            self.axes_, self.distances.items(), strict=True
+        for ax, (label, (intra, inter)), rate in zip(
+            self.axes_, self.distances.items(), self.rates.rates, strict=True
         ):
             # all siblings, and all strangers but the most remote
             lowest, highest = min(0, intra.min()), intra.max()
@@ -93,7 +93,6 @@ class DoppelgangerDisplay:
                 )
             ax.axvline(np.median(intra), color=colors[0], linewidth=1.2)
             name = label if self.names is None else self.names.get(label, label)
-            rate = rate_of[label.item() if hasattr(label, "item") else label]
             ax.set_title(f"{name}: {100 * rate:.2g} %", fontsize="small")
             ax.set_yticks([])
             ax.tick_params(labelsize="x-small")
@@ -116,15 +115,17 @@ class DoppelgangerDisplay:
         plot_options : dict, default=None
             Passed to :meth:`plot`.
         **kwargs : dict
-            Passed to :func:`~skastro.metrics.doppelganger_rates`.
+            As :func:`~skastro.metrics.doppelganger_rates` takes them.
 
         Returns
         -------
         display : DoppelgangerDisplay
         """
-        distances = intra_inter_distances(Z, y, **kwargs)
-        rates = doppelganger_rates(Z, y, **kwargs)
-        return cls(distances, rates, names).plot(**(plot_options or {}))
+        distances, found = {}, []
+        for cluster in compare_clusters(Z, y, **kwargs):
+            intra, inter = distances[cluster.label] = cluster.distances()
+            found.append(replace(cluster, strangers=[inter]).rated())
+        return cls(distances, collect(found), names).plot(**(plot_options or {}))
 
     @classmethod
     def from_estimator(
@@ -146,7 +147,7 @@ class DoppelgangerDisplay:
         plot_options : dict, default=None
             Passed to :meth:`plot`.
         **kwargs : dict
-            Passed to :func:`~skastro.metrics.doppelganger_rates`.
+            As :func:`~skastro.metrics.doppelganger_rates` takes them.
 
         Returns
         -------
@@ -262,7 +263,7 @@ class RelevanceDisplay:
         """
         Z = np.asarray(estimator.transform(X))[:, :n_features]
         names = getattr(labels, "colnames", None) or list(labels.keys())
-        last = estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
+        last = flat(estimator)[-1]
         labels = {str(name): _numbers(name, labels[name]) for name in names}
         for name, label in labels.items():
             if len(label) != len(Z):
