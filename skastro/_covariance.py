@@ -6,6 +6,10 @@ covariances. Pipelines pass such rows on like any others.
 
 import numpy as np
 
+#: Values of highest likelihood have a prior so much wider than the population's, for
+#: rows that see too little of a component.
+WIDE = 100.0
+
 
 def lower_triangle(matrices):
     """Return the lower triangles of symmetric matrices, row by row."""

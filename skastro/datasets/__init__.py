@@ -8,12 +8,16 @@ from ._galaxies import (
     load_ngc1068,
     load_synthetic_galaxy,
 )
+from ._line_formation import LineFormation
+from ._twins import make_twin_spectra
 
 __all__ = [
+    "LineFormation",
     "chemical_prior",
     "fetch_apogee",
     "gas_prior",
     "load_ngc1068",
     "load_synthetic_galaxy",
     "make_open_clusters",
+    "make_twin_spectra",
 ]

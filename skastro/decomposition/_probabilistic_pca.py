@@ -15,10 +15,6 @@ from ._blocks import Rows, as_rows, as_sigma, column_means, row_blocks, working_
 from ._fitting import Fit
 from ._posterior import Observation
 
-#: Scores of highest likelihood have a prior so much wider than the population's, for
-#: rows that see too little of a component.
-WIDE = 100.0
-
 
 class ProbabilisticPCA(
     ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
@@ -268,7 +264,7 @@ class ProbabilisticPCA(
         for model, block, _ in self._likelihoods(X, sigma):
             n_rows = len(model.linear)
             if self.with_covariance:
-                scores, covariance = model.combine(1 / (WIDE * signal))
+                scores, covariance = model.combine(1 / (_covariance.WIDE * signal))
                 shape = (n_rows, *covariance.shape[1:])
                 scores = _covariance.pack(scores, np.broadcast_to(covariance, shape))
             else:

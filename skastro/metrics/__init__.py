@@ -9,6 +9,12 @@ from ._doppelganger import (
 )
 from ._emulation import error_factor
 from ._retrieval import log_evidence_scorer
+from ._twins import (
+    n_false_twins,
+    twin_recovery_curve,
+    twin_recovery_limit,
+    twin_recovery_scorer,
+)
 
 __all__ = [
     "DoppelgangerRates",
@@ -18,4 +24,8 @@ __all__ = [
     "error_factor",
     "intra_inter_distances",
     "log_evidence_scorer",
+    "n_false_twins",
+    "twin_recovery_curve",
+    "twin_recovery_limit",
+    "twin_recovery_scorer",
 ]

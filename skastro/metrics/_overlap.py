@@ -1,0 +1,101 @@
+"""Counts of stars that are likelier the same point than twins are."""
+
+import numpy as np
+from sklearn.cluster import KMeans
+
+from .. import _covariance
+
+#: Stars of one group, about; all covariances of a group have one bound.
+_GROUP = 100
+#: Pairs that are computed at once.
+_PAIRS = 2**15
+
+
+def n_nearer_overlap(z, C, y, twins):
+    r"""Count strangers that overlap with a star at least as much as its twin does.
+
+    By :math:`q_{ij} = d^T (C_i + C_j)^{-1} d + \ln |C_i + C_j|`, with
+    :math:`d = z_i - z_j`. If :math:`U_g \succeq C_i` for all stars of a group g, then
+    :math:`q_{ij} \ge d^T (U_g + U_h)^{-1} d + \ln |C_i + C_j|`, and by Minkowski's
+    inequality for determinants the second term is at least
+    :math:`k \ln (|C_i|^{1/k} + |C_j|^{1/k})`.
+
+    Parameters
+    ----------
+    z : ndarray of shape (n_samples, k)
+        Points.
+    C : ndarray of shape (n_samples, k, k)
+        Their error covariances.
+    y : ndarray of shape (n_samples,)
+        Labels, equal for siblings.
+    twins : list of ndarray of int
+        Siblings of each row.
+
+    Returns
+    -------
+    counts : ndarray of int of shape (n_samples,)
+        -1 for rows without siblings.
+    """
+    k = z.shape[1]
+    limits = np.full(len(z), -np.inf)
+    for i, siblings in enumerate(twins):
+        if len(siblings):
+            limits[i] = _overlap(z, C, np.full(len(siblings), i), siblings).min()
+    known = np.isfinite(limits)
+    limits[known] += 1e-10 * np.abs(limits[known])
+    root = np.exp(np.linalg.slogdet(C)[1] / k)
+    groups, bounds = _groups(C)
+    counts = np.where(known, 0, -1)
+    for i_group, i_bound in zip(groups, bounds, strict=True):
+        own = i_group[counts[i_group] >= 0]
+        if not len(own):
+            continue
+        for j_group, j_bound in zip(groups, bounds, strict=True):
+            whitening = np.linalg.cholesky(np.linalg.inv(i_bound + j_bound))
+            centre = z[j_group].mean(axis=0)
+            a = (z[own] - centre) @ whitening
+            b = (z[j_group] - centre) @ whitening
+            distance = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
+            distance += k * np.log(root[own][:, None] + root[j_group])
+            i, j = np.nonzero(distance <= limits[own][:, None] + 1e-6)
+            i, j = own[i], j_group[j]
+            stranger = y[i] != y[j]
+            i, j = i[stranger], j[stranger]
+            for start in range(0, len(i), _PAIRS):
+                part = slice(start, start + _PAIRS)
+                near = _overlap(z, C, i[part], j[part]) <= limits[i[part]]
+                np.add.at(counts, i[part][near], 1)
+    return counts
+
+
+def _overlap(z, C, i, j):
+    """Return q for pairs of rows i and j."""
+    total = C[i] + C[j]
+    difference = z[i] - z[j]
+    factor = np.linalg.cholesky(total)
+    log_determinant = 2 * np.log(np.diagonal(factor, axis1=1, axis2=2)).sum(axis=1)
+    solved = np.linalg.solve(total, difference[..., None])[..., 0]
+    return np.einsum("nk,nk->n", difference, solved) + log_determinant
+
+
+def _groups(C):
+    """Return groups of rows of similar covariances, and an upper bound of each."""
+    mean = C.mean(axis=0)
+    whitening = np.linalg.inv(np.linalg.cholesky(mean))
+    values, vectors = np.linalg.eigh(whitening @ C @ whitening.T)
+    logs = np.matmul(vectors * np.log(values)[:, None], vectors.transpose(0, 2, 1))
+    features = _covariance.lower_triangle(logs)
+    n_distinct = len(np.unique(features.round(6), axis=0))
+    n_groups = min(max(1, len(C) // _GROUP), n_distinct)
+    labels = KMeans(n_groups, n_init=1, max_iter=20, random_state=0).fit_predict(
+        features
+    )
+    groups, bounds = [], []
+    for label in np.unique(labels):
+        rows = np.flatnonzero(labels == label)
+        centre = C[rows].mean(axis=0)
+        root = np.linalg.inv(np.linalg.cholesky(centre))
+        largest = np.linalg.eigvalsh(root @ C[rows] @ root.T)[:, -1].max()
+        groups.append(rows)
+        bounds.append(largest * (1 + 1e-9) * centre)
+    return groups, bounds
