@@ -10,13 +10,16 @@ __version__ = "0.1.0.dev0"
 
 _ESTIMATORS = {
     "BayesianRetrieval": "retrieval",
+    "ConditionalFactorAnalysis": "disentangling",
     "EmulatorRegressor": "emulation",
+    "PolyDisentangler": "disentangling",
     "ProbabilisticPCA": "decomposition",
     "RSCA": "metric_learning",
 }
 _SUBPACKAGES = [
     "datasets",
     "decomposition",
+    "disentangling",
     "emulation",
     "io",
     "metric_learning",
@@ -33,7 +36,9 @@ _SUBPACKAGES = [
 __all__ = [  # noqa: F822
     "RSCA",
     "BayesianRetrieval",
+    "ConditionalFactorAnalysis",
     "EmulatorRegressor",
+    "PolyDisentangler",
     "ProbabilisticPCA",
     "__version__",
 ]

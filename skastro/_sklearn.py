@@ -5,6 +5,7 @@ upstream should cost one line here and nothing elsewhere.
 """
 
 from sklearn.base import _fit_context
+from sklearn.utils._indexing import _get_column_indices
 from sklearn.utils._param_validation import (
     HasMethods,
     Interval,
@@ -18,5 +19,6 @@ __all__ = [
     "StrOptions",
     "_check_sample_weight",
     "_fit_context",
+    "_get_column_indices",
     "validate_data",
 ]

@@ -16,6 +16,7 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skastro.decomposition import ProbabilisticPCA
+from skastro.disentangling import ConditionalFactorAnalysis, PolyDisentangler
 from skastro.emulation import EmulatorRegressor
 from skastro.metric_learning import RSCA, NuisanceProjection
 from skastro.molecular import LineModel, RadexEmulator, RadexModel
@@ -78,6 +79,19 @@ INSTANCES = {
         ProbabilisticPCA(1, random_state=0),
         ProbabilisticPCA(1, with_covariance=True, random_state=0),
     ],
+    "PolyDisentangler": [PolyDisentangler(degree=2, n_components=1, random_state=0)],
+    "ConditionalFactorAnalysis": [
+        ConditionalFactorAnalysis(
+            degree=1, loading_degree=1, n_components=1, random_state=0
+        ),
+        ConditionalFactorAnalysis(
+            degree=1,
+            loading_degree=0,
+            n_components=1,
+            with_covariance=True,
+            random_state=0,
+        ),
+    ],
     # with_covariance asks for numbers of columns that the checks do not give
     "RSCA": [RSCA(), RSCA(1, scale_estimator="std")],
     "NuisanceProjection": [NuisanceProjection()],
@@ -95,8 +109,10 @@ PHYSICAL = {
     ),
 }
 TRANSFORMERS = [
+    "ConditionalFactorAnalysis",
     "InterstellarMasker",
     "NuisanceProjection",
+    "PolyDisentangler",
     "ProbabilisticPCA",
     "RSCA",
 ]
@@ -111,6 +127,26 @@ DATALESS_CHECKS = [
 ]
 
 
+# What the checks do that has no meaning for an estimator.
+LATENTS_ALONE = "it inverts latents without the labels that a spectrum is to have"
+MISSING_LABELS = "it makes labels NaN, which only bins may be"
+EXPECTED_FAILURES = {
+    "PolyDisentangler": {"check_array_api_input": LATENTS_ALONE},
+    "ConditionalFactorAnalysis": {
+        "check_array_api_input": LATENTS_ALONE,
+        "check_estimators_pickle": MISSING_LABELS,
+    },
+}
+
+
+def expected_failures(estimator):
+    failures = dict(EXPECTED_FAILURES.get(type(estimator).__name__, {}))
+    if getattr(estimator, "with_covariance", False):
+        # a value and its variance pass for a latent and a label
+        failures.pop("check_array_api_input", None)
+    return failures
+
+
 def test_every_estimator_is_checked():
     public = {name for name, cls in all_estimators() if cls is not LineModel}
     assert public == set(INSTANCES) | set(PHYSICAL)
@@ -118,7 +154,10 @@ def test_every_estimator_is_checked():
 
 # so few live points and steps are for speed, and rightly warned of
 @pytest.mark.filterwarnings("ignore:The insertion order of new points")
-@parametrize_with_checks([e for instances in INSTANCES.values() for e in instances])
+@parametrize_with_checks(
+    [e for instances in INSTANCES.values() for e in instances],
+    expected_failed_checks=expected_failures,
+)
 def test_scikit_learn(estimator, check):
     check(estimator)
 

@@ -1,0 +1,309 @@
+"""Expectation-maximisation of conditional factor analysis."""
+
+import numpy as np
+from scipy.linalg import solve_continuous_lyapunov
+from sklearn.utils.extmath import randomized_svd
+
+from ._decoder import Decoder, combine
+
+#: Rows at once where entries have weights of their own.
+ROWS = 128
+#: Smallest noise of a bin, in units of its variance.
+FLOOR = 1e-7
+#: Passes in which latents are made white by the sample, whatever its scatter.
+FREE_PASSES = 3
+
+
+class ConditionalEM:
+    """One fit.
+
+    Parameters
+    ----------
+    S : ndarray of shape (n_samples, n_bins)
+        Spectra, NaN where missing.
+    phi_mean, phi : ndarray
+        Orthonormal polynomials of the labels: terms of the mean and of the loadings.
+    sigma : ndarray of shape (n_samples, n_bins) or None
+        Errors of the entries.
+    n_components : int
+        Number of latent variables.
+    rng : RandomState
+        For the start.
+    """
+
+    def __init__(self, S, phi_mean, phi, sigma, n_components, rng):
+        self.S, self.sigma = S, sigma
+        self.phi_mean, self.phi = phi_mean, phi
+        missing = np.isnan(S)
+        self.missing = missing if missing.any() else None
+        self.n_observed = len(S) - (0 if self.missing is None else missing.sum(axis=0))
+        self.k = n_components
+        self.decoder = self._start(rng)
+        self.rank = np.ones(S.shape[1])
+        self.z = None
+
+    def _start(self, rng):
+        """Begin with principal components of what the mean leaves."""
+        n = len(self.S)
+        S = self.S
+        if self.missing is not None:
+            with np.errstate(invalid="ignore"):
+                mean = np.nansum(S, axis=0) / np.maximum(self.n_observed, 1)
+            S = np.where(self.missing, mean.astype(S.dtype), S)
+        phi_mean = self.phi_mean.astype(S.dtype)
+        mean = phi_mean.T @ S / n
+        residual = S - phi_mean @ mean
+        _, size, axes = randomized_svd(
+            residual,
+            self.k,
+            n_iter=4,
+            power_iteration_normalizer="QR",
+            random_state=rng,
+        )
+        loadings = np.zeros((self.phi.shape[1], self.k, S.shape[1]), dtype=S.dtype)
+        loadings[0] = size[:, None] * axes / np.sqrt(n)
+        variance = residual.var(axis=0, dtype=np.float64)
+        self.floor = FLOOR * variance + np.finfo(S.dtype).tiny
+        self.floor += 1e-3 * FLOOR * variance.mean()
+        noise = variance - (loadings[0].astype(np.float64) ** 2).sum(axis=0)
+        noise = np.maximum(noise, 0.05 * variance + self.floor)
+        if self.sigma is not None:
+            noise = np.maximum(noise - self._typical_variance(), 0.01 * noise)
+        return Decoder(mean, loadings, noise.astype(S.dtype))
+
+    def _typical_variance(self):
+        square = np.square(self.sigma, dtype=np.float64)
+        if self.missing is None:
+            return square.mean(axis=0)
+        square[self.missing] = 0
+        return square.sum(axis=0) / np.maximum(self.n_observed, 1)
+
+    def _blocks(self):
+        """Yield rows, spectra with 0 for NaN, terms, variances, missing entries."""
+        dtype = self.S.dtype
+        for start in range(0, len(self.S), ROWS):
+            rows = slice(start, start + ROWS)
+            block, missing = self.S[rows], None
+            if self.missing is not None:
+                missing = self.missing[rows]
+                block = np.where(missing, 0, block)
+            variance = None
+            if self.sigma is not None:
+                variance = np.square(self.sigma[rows])
+                if missing is not None:
+                    variance = np.where(missing, 1, variance)
+            yield (
+                rows,
+                block,
+                self.phi_mean[rows].astype(dtype),
+                self.phi[rows].astype(dtype),
+                variance,
+                missing,
+            )
+
+    def step(self, whiten_freely):
+        """Take one pass of expectation and maximisation.
+
+        Returns
+        -------
+        change : float
+            Root mean square change of the latent variables since the last pass.
+        """
+        z, covariance = self._expect()
+        z, covariance = self._align(z, covariance, whiten_freely)
+        self._maximise(z, covariance)
+        change = np.inf
+        if self.z is not None:
+            change = np.sqrt(np.mean((z - self.z) ** 2))
+        self.z, self.covariance = z, covariance
+        return change
+
+    # -- expectation
+
+    def _expect(self):
+        """Return posterior means and covariances; update the noise of the bins."""
+        n, k = len(self.S), self.k
+        dtype = self.S.dtype
+        z, covariance = np.empty((n, k)), np.empty((n, k, k))
+        squares = np.zeros(self.S.shape[1])
+        weight = np.zeros_like(squares)
+        for rows, block, phi_mean, phi, variance, missing in self._blocks():
+            residual = block - phi_mean @ self.decoder.mean
+            if missing is not None:
+                residual[missing] = 0
+            information, linear = self.decoder.likelihood(
+                residual, phi, variance, missing
+            )
+            z[rows], covariance[rows] = combine(information, linear)
+            model = self.decoder.terms(
+                phi_mean[:, :0], phi, z[rows].astype(dtype)
+            ) @ self.decoder.loadings.reshape(-1, self.S.shape[1])
+            residual -= model
+            square = residual**2
+            if variance is None:
+                v = 1.0 if missing is None else (~missing).astype(dtype)
+            else:
+                square -= variance
+                v = self.decoder.weights(square.shape, variance, missing) ** 2
+            squares += (v * square).sum(axis=0, dtype=np.float64)
+            weight += np.broadcast_to(v, square.shape).sum(axis=0, dtype=np.float64)
+        self._update_noise(squares, weight, self._spread(covariance))
+        return z, covariance
+
+    def _spread(self, covariance):
+        """Return the mean variance that uncertain latents give to each bin."""
+        H = self._covariance_terms(covariance) / len(self.S)
+        flat = self.decoder.loadings.reshape(len(H), -1)
+        return np.einsum("ip,ip->p", flat, H.astype(flat.dtype) @ flat)
+
+    def _covariance_terms(self, covariance):
+        """Return the sum over rows of products of terms with posterior covariances."""
+        b, k = self.phi.shape[1], self.k
+        pairs = (self.phi[:, :, None] * self.phi[:, None, :]).reshape(-1, b * b)
+        H = pairs.T @ covariance.reshape(-1, k * k)
+        return H.reshape(b, b, k, k).transpose(0, 2, 1, 3).reshape(b * k, b * k)
+
+    def _update_noise(self, squares, weight, spread):
+        b, k = self.phi.shape[1], self.k
+        n_fitted = self.phi_mean.shape[1] + self.rank * np.maximum(b + k - self.rank, 0)
+        share = np.maximum(1 - n_fitted / np.maximum(self.n_observed, 1), 0.1)
+        known = weight > 0
+        noise = np.where(known, squares / np.where(known, weight, 1), 0)
+        if self.sigma is None:
+            noise = noise / share
+        noise = np.maximum(noise + spread, self.floor)
+        noise[~known] = 1.0
+        self.decoder = Decoder(
+            self.decoder.mean, self.decoder.loadings, noise.astype(self.S.dtype)
+        )
+
+    # -- the freedom that the likelihood leaves
+
+    def _align(self, z, covariance, whiten_freely):
+        """Choose among latents that explain spectra equally well.
+
+        The likelihood knows only ``L(u).T @ L(u)``. EM moves within what is left, and
+        towards a population that is the same at all labels, as slowly as the errors
+        of the latents are small; these steps go there at once.
+        """
+        z, covariance = self._transport(z, covariance)
+        z = z - self.phi_mean @ (self.phi_mean.T @ z / len(z))
+        return self._whiten(z, covariance, whiten_freely)
+
+    def _transport(self, z, covariance):
+        """Rotate latents so that loadings change least with the labels.
+
+        Minimises the sum over bins of ``|L_b + A_b L_0|**2 / noise`` over antisymmetric
+        A_b, which is a Lyapunov equation.
+        """
+        loadings = self.decoder.loadings.astype(np.float64)
+        k = self.k
+        if k == 1 or len(loadings) == 1:
+            return z, covariance
+        first = loadings[0] / self.decoder.noise
+        metric = first @ loadings[0].T + np.eye(k)
+        turns = []
+        for loading in loadings[1:]:
+            cross = loading @ first.T
+            turns.append(solve_continuous_lyapunov(metric, cross.T - cross))
+        half = np.tensordot(self.phi[:, 1:], turns, 1) / 2
+        rotation = np.linalg.solve(np.eye(k) - half, np.eye(k) + half)
+        z = np.matmul(rotation, z[..., None])[..., 0]
+        return z, rotation @ covariance @ rotation.transpose(0, 2, 1)
+
+    def _whiten(self, z, covariance, freely):
+        """Give latents the covariance I at all labels, beyond the sample's scatter."""
+        n, k = z.shape
+        second = (z[:, :, None] * z[:, None, :] + covariance).reshape(n, -1)
+        coefficients = self.phi.T @ second / n
+        if not freely:
+            # James and Stein: what would be there by chance
+            chance = k * (k + 1) / n
+            found = (coefficients[1:] ** 2).sum(axis=1)
+            coefficients[1:] *= np.maximum(1 - chance / found, 0)[:, None]
+        values, vectors = np.linalg.eigh((self.phi @ coefficients).reshape(n, k, k))
+        scale = 1 / np.sqrt(np.clip(values, 0.2, 5.0))
+        whitening = np.matmul(vectors * scale[:, None], vectors.transpose(0, 2, 1))
+        z = np.matmul(whitening, z[..., None])[..., 0]
+        covariance = whitening @ covariance @ whitening
+        # exactly white on the whole
+        values, vectors = np.linalg.eigh((z.T @ z + covariance.sum(axis=0)) / n)
+        values = np.maximum(values, 1e-6)
+        whitening = (vectors / np.sqrt(values)) @ vectors.T
+        return z @ whitening, whitening @ covariance @ whitening
+
+    # -- maximisation
+
+    def _maximise(self, z, covariance):
+        """Regress the spectra on all terms.
+
+        Where entries have weights of their own, the normal equations of a bin are
+        those of equal weights times the mean weight of the bin; the step with the true
+        residuals then goes most of the way, and further passes the rest.
+        """
+        dtype = self.S.dtype
+        m = self.phi_mean.shape[1]
+        normal = np.zeros((m + self.phi.shape[1] * self.k,) * 2)
+        normal[m:, m:] = H = self._covariance_terms(covariance)
+        old = self.decoder.coefficients
+        gradient = np.zeros(old.shape)
+        total = np.zeros(self.S.shape[1])
+        for rows, block, phi_mean, phi, variance, missing in self._blocks():
+            terms = Decoder.terms(phi_mean, phi, z[rows].astype(dtype))
+            residual = block - terms @ old
+            weights = self.decoder.weights(block.shape, variance, missing)
+            if variance is not None or missing is not None:
+                residual = residual * weights
+            total += weights.sum(axis=0, dtype=np.float64)
+            gradient += terms.T @ residual
+            normal += terms.T @ terms
+        total = np.maximum(total, np.finfo(np.float64).tiny)
+        if self.sigma is not None or self.missing is not None:
+            gradient /= total / len(self.S)
+        gradient[m:] -= H @ old[m:]
+        ridge = 1e-8 * np.trace(normal) / len(normal)
+        new = old + np.linalg.solve(normal + ridge * np.eye(len(normal)), gradient)
+        loadings = new[m:].reshape(self.phi.shape[1], self.k, -1)
+        loadings, self.rank = shrink(loadings, np.sqrt(total))
+        self.decoder = Decoder(
+            new[:m].astype(dtype), loadings.astype(dtype), self.decoder.noise
+        )
+
+
+def shrink(loadings, precision):
+    """Return loadings without what errors put there, and their rank in each bin.
+
+    A bin sees few directions of the latent space, however its response grows with the
+    labels: its matrix of loadings, terms by components, is of low rank. Singular
+    values are shrunk as is optimal for a matrix of low rank with errors of one size
+    (M. Gavish & D. Donoho 2017, IEEE Trans. Inf. Theory 63, 2137, Eq. 7).
+
+    Parameters
+    ----------
+    loadings : ndarray of shape (n_terms, n_components, n_bins)
+        With independent errors.
+    precision : ndarray of shape (n_bins,)
+        Inverse of their standard deviation in each bin.
+
+    Returns
+    -------
+    loadings : ndarray of the same shape
+    rank : ndarray of shape (n_bins,)
+    """
+    matrix = (loadings * precision).transpose(2, 0, 1)
+    wide = matrix.shape[1] > matrix.shape[2]
+    if wide:
+        matrix = matrix.transpose(0, 2, 1)
+    _, few, many = matrix.shape
+    values, vectors = np.linalg.eigh(matrix @ matrix.transpose(0, 2, 1))
+    beta = few / many
+    square = np.maximum(values, 0) / many
+    inside = (square - beta - 1) ** 2 - 4 * beta
+    kept = square > (1 + np.sqrt(beta)) ** 2
+    factor = np.where(kept, np.sqrt(np.maximum(inside, 0)), 0)
+    factor /= np.where(kept, square, 1)
+    projector = np.matmul(vectors * factor[:, None], vectors.transpose(0, 2, 1))
+    matrix = projector @ matrix
+    if wide:
+        matrix = matrix.transpose(0, 2, 1)
+    return matrix.transpose(1, 2, 0) / precision, kept.sum(axis=1)

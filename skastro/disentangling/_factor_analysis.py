@@ -1,0 +1,395 @@
+"""Factor analysis whose loadings depend on known labels."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_array, check_random_state
+
+from .. import _covariance
+from .._sklearn import Interval, _fit_context
+from ._conditional_em import FREE_PASSES, ROWS, ConditionalEM
+from ._conditioned import ConditionedTransformer, explained
+from ._decoder import Decoder, combine
+from ._polynomials import OrthonormalPolynomials
+
+
+class ConditionalFactorAnalysis(ConditionedTransformer):
+    r"""Disentangle by factor analysis given the labels.
+
+    A spectrum x of a star with labels u is
+
+    .. math:: x = \mu(u) + L(u)^T z + \epsilon, \quad z \sim N(0, I), \quad
+        \epsilon_j \sim N(0, \psi_j + \sigma_j^2)
+
+    with :math:`\mu` and the loadings L polynomials of u in each bin. The latent
+    variables z are independent of u by construction, up to second moments, and hold
+    what spectra of equal labels differ in. Bins that are NaN are missing.
+
+    The likelihood leaves rotations of z that change with u undetermined. Those are
+    chosen that change the loadings least: an abundance is to have the same axis at
+    all labels. This needs no twins.
+
+    Parameters
+    ----------
+    condition_columns : int, slice, str, list, mask or callable, default=-1
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
+        the last one by default. The others are the bins of the spectrum.
+    n_components : int, default=20
+        Number of latent variables. A few more than there are abundances do no harm.
+    degree : int, default=4
+        Degree of the polynomials of the mean spectrum.
+    loading_degree : int, default=2
+        Degree of the polynomials of the loadings.
+    max_iter : int, default=20
+        Passes over the data at most.
+    tol : float, default=0.01
+        The fit ends when latent variables change by less than this in a pass, root
+        mean square, in units of the population's scatter.
+    with_covariance : bool, default=False
+        What `transform` returns. By default, posterior means of z. If True, the values
+        of highest likelihood (with a prior ten times as wide as the population),
+        followed by the lower triangle of their error covariance, row by row:
+        ``n_components + n_components * (n_components + 1) / 2`` columns, for
+        ``n_false_twins(with_covariance=True)``. Errors differ much from star to star,
+        and distances that know of them find many more twins.
+    verbose : int, default=0
+        Whether to show a progress bar.
+    random_state : int, RandomState instance or None, default=None
+        Seeds the randomised decomposition that the fit begins with.
+
+    Attributes
+    ----------
+    mean_coef_ : ndarray of shape (n_mean_terms, n_bins)
+        Coefficients of the mean, of polynomials orthonormal over the training set.
+    loadings_ : ndarray of shape (n_loading_terms, n_components, n_bins)
+        Coefficients of the loadings, likewise; the first are the mean loadings.
+    noise_variance_ : ndarray of shape (n_bins,)
+        Fitted variance :math:`\psi` of each bin, beside `sigma`.
+    latent_metric_ : ndarray of shape (n_components, n_components)
+        The matrix M of a distance :math:`(z - z')^T M (z - z')` between stars: the
+        inverse of twice the median posterior covariance of the training set, so that
+        twins are at a distance of about ``n_components``.
+    n_iter_ : int
+        Passes over the data.
+    condition_indices_, spectrum_indices_ : ndarray of int
+        Columns of X that are labels, and bins.
+    condition_range_ : ndarray of shape (n_conditions, 2)
+        Range of each label in training.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    PolyDisentangler : Removes the mean spectrum at the labels, and no more.
+    skastro.metrics.n_false_twins : Strangers taken for twins.
+
+    Notes
+    -----
+    EM, with three steps of its own in each pass. (1) Latent variables are rotated, by
+    angles polynomial in u, to the loadings that change least: a Lyapunov equation.
+    (2) They are made white at all labels, as far as the sample departs from white by
+    more than its scatter: parameter expansion of EM, whose plain steps are as small as
+    the errors of z. (3) The matrix of loadings of each bin, terms by components, is
+    shrunk by its singular values, since a bin responds to few abundances.
+
+    With missing bins or `sigma`, entries have weights of their own: the expectation
+    step is exact, and maximisation is one step of preconditioned regression a pass,
+    in which the posterior covariances count with the mean weight of a bin.
+
+    References
+    ----------
+    The idea of conditioning on labels is of *Decoding Astronomical Spectra Using
+    Machine Learning*, chapter 4; factor analysis by EM is of D. Rubin & D. Thayer 1982,
+    Psychometrika 47, 69, and its parameter expansion of C. Liu, D. Rubin & Y. Wu 1998,
+    Biometrika 85, 755.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_twin_spectra
+    >>> from skastro.disentangling import ConditionalFactorAnalysis
+    >>> from skastro.preprocessing import append_conditions
+    >>> data = make_twin_spectra(400, random_state=0)
+    >>> X = append_conditions(data.X[:, :500], data.u)
+    >>> model = ConditionalFactorAnalysis(
+    ...     slice(-3, None), n_components=5, max_iter=5, random_state=0
+    ... )
+    >>> model.fit_transform(X).shape
+    (800, 5)
+    """
+
+    _parameter_constraints: dict = {
+        **ConditionedTransformer._condition_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "degree": [Interval(Integral, 1, None, closed="left")],
+        "loading_degree": [Interval(Integral, 0, None, closed="left")],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "with_covariance": ["boolean"],
+        "verbose": ["verbose"],
+        "random_state": ["random_state"],
+    }
+    _allow_nan = True
+
+    def __init__(
+        self,
+        condition_columns=-1,
+        *,
+        n_components=20,
+        degree=4,
+        loading_degree=2,
+        max_iter=20,
+        tol=0.01,
+        with_covariance=False,
+        verbose=0,
+        random_state=None,
+    ):
+        self.condition_columns = condition_columns
+        self.n_components = n_components
+        self.degree = degree
+        self.loading_degree = loading_degree
+        self.max_iter = max_iter
+        self.tol = tol
+        self.with_covariance = with_covariance
+        self.verbose = verbose
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sigma=None):
+        """Fit the mean, the loadings and the noise.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels. NaN marks a missing bin; labels must be there.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors of the entries of X; those of labels are not used.
+
+        Returns
+        -------
+        self : ConditionalFactorAnalysis
+
+        Raises
+        ------
+        ValueError
+            If labels are missing or constant, there is too little data for the numbers
+            of components and polynomials, or `sigma` does not fit.
+        """
+        S, U = self._fit_columns(X)
+        sigma = self._check_sigma(sigma, S)
+        n, p = S.shape
+        if self.n_components > min(n, p):
+            raise ValueError(
+                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f" n_bins)={min(n, p)}."
+            )
+        U = self._scale_conditions(U)
+        self._mean_terms = OrthonormalPolynomials(self.degree).fit(U)
+        self._loading_terms = OrthonormalPolynomials(self.loading_degree).fit(U)
+        phi_mean, phi = self._mean_terms(U), self._loading_terms(U)
+        n_terms = phi_mean.shape[1] + self.n_components * phi.shape[1]
+        if n_terms > n:
+            raise ValueError(
+                f"{n} rows do not determine the {n_terms} coefficients of a bin; lower"
+                f" `n_components`={self.n_components}, `degree`={self.degree} or"
+                f" `loading_degree`={self.loading_degree}, or give more rows."
+            )
+        em = ConditionalEM(
+            S,
+            phi_mean,
+            phi,
+            sigma,
+            self.n_components,
+            check_random_state(self.random_state),
+        )
+        with self._progress() as bar:
+            for n_iter in range(1, self.max_iter + 1):  # noqa: B007
+                change = em.step(whiten_freely=n_iter <= FREE_PASSES)
+                bar.set_postfix({"change": f"{change:.2e}"}, refresh=False)
+                bar.update()
+                if change < self.tol and n_iter > FREE_PASSES:
+                    break
+        self.n_iter_ = n_iter
+        self.mean_coef_ = em.decoder.mean
+        self.loadings_ = em.decoder.loadings
+        self.noise_variance_ = em.decoder.noise
+        self._with_sigma = sigma is not None
+        typical = 2 * np.median(em.covariance, axis=0)
+        self.latent_metric_ = np.linalg.inv((typical + typical.T) / 2)
+        k = self.n_components
+        self._n_features_out = _covariance.n_packed(k) if self.with_covariance else k
+        return self
+
+    def _progress(self):
+        from tqdm.auto import tqdm
+
+        return tqdm(
+            total=self.max_iter,
+            desc="conditional factor analysis",
+            unit="pass",
+            disable=not self.verbose,
+        )
+
+    def fit_transform(self, X, y=None, sigma=None):
+        """Fit, and return the latent variables of the same stars.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_columns)
+            As of `transform`.
+        """
+        return self.fit(X, y, sigma=sigma).transform(X, sigma=sigma)
+
+    def transform(self, X, sigma=None):
+        """Return the latent variables of stars.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels, in the columns of `fit`.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors; needed if `fit` had them.
+
+        Returns
+        -------
+        Z : ndarray of shape (n_samples, n_columns)
+            Latent variables, with their covariances if `with_covariance`. A spectrum
+            without any bin has the mean 0 of the population.
+
+        Raises
+        ------
+        ValueError
+            If X or `sigma` do not fit the data of `fit`.
+
+        Warns
+        -----
+        UserWarning
+            If labels are far outside the range of training.
+        """
+        S, U = self._checked(X)
+        sigma = self._check_sigma(sigma, S)
+        if not self.with_covariance:
+            return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
+        z, covariance = self._posterior(S, U, sigma, 1 / _covariance.WIDE)
+        return _covariance.pack(z, covariance).astype(S.dtype, copy=False)
+
+    def recast(self, X, u_new, sigma=None):
+        """Return stars as they would look at other labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels, in the columns of `fit`.
+        u_new : array-like of shape (n_samples, n_conditions) or (n_conditions,)
+            Labels to give them, in the order of ``condition_columns``.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors; needed if `fit` had them.
+
+        Returns
+        -------
+        spectra : ndarray of shape (n_samples, n_bins)
+            Without noise, and complete.
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit.
+        """
+        S, U = self._checked(X)
+        u_new = self._new_labels(u_new, U)
+        z, _ = self._posterior(S, U, self._check_sigma(sigma, S), 1.0)
+        return self._decode(z, u_new).astype(S.dtype, copy=False)
+
+    def score(self, X, y=None, sigma=None):
+        """Return the share of the variance of the spectra that is reconstructed.
+
+        Reconstruction says nothing of how well labels are removed: choose parameters
+        by :func:`~skastro.metrics.twin_recovery_scorer`.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors; needed if `fit` had them.
+
+        Returns
+        -------
+        score : float
+            1 for a perfect reconstruction, 0 for one as good as the mean spectrum.
+        """
+        S, U = self._checked(X)
+        z, _ = self._posterior(S, U, self._check_sigma(sigma, S), 1.0)
+        return explained(S, self._decode(z, U))
+
+    @property
+    def _n_latents(self):
+        return self.loadings_.shape[1]
+
+    def _check_sigma(self, sigma, S):
+        """Return the errors of the bins, validated."""
+        if sigma is None:
+            if getattr(self, "_with_sigma", False):
+                raise ValueError(
+                    "`sigma` was given to `fit`, whose noise is what there is beside"
+                    " it; give the errors of these stars too."
+                )
+            return None
+        sigma = check_array(
+            sigma, dtype=S.dtype, ensure_all_finite=False, input_name="sigma"
+        )
+        if sigma.shape != (len(S), self.n_features_in_):
+            raise ValueError(
+                f"`sigma` must have the shape of X, {(len(S), self.n_features_in_)},"
+                f" labels included, got {sigma.shape}."
+            )
+        sigma = sigma[:, self.spectrum_indices_]
+        bad = ~(np.isfinite(sigma) & (sigma >= 0)) & ~np.isnan(S)
+        if bad.any():
+            raise ValueError(
+                f"`sigma` is negative, NaN or infinite for {bad.sum()} observed bins;"
+                " set those to NaN in X."
+            )
+        return sigma
+
+    def _phi(self, U, dtype):
+        U = self._scale_conditions(U)
+        return self._mean_terms(U).astype(dtype), self._loading_terms(U).astype(dtype)
+
+    def _posterior(self, S, U, sigma, precision):
+        """Return means and covariances of z with a prior of given precision."""
+        k = self._n_latents
+        z, covariance = np.empty((len(S), k)), np.empty((len(S), k, k))
+        dtype = np.result_type(S.dtype, self.loadings_.dtype)
+        decoder = Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
+        for start in range(0, len(S), ROWS):
+            rows = slice(start, start + ROWS)
+            phi_mean, phi = self._phi(U[rows], dtype)
+            residual = S[rows] - phi_mean @ decoder.mean
+            missing = np.isnan(residual)
+            residual[missing] = 0
+            variance = None
+            if sigma is not None:
+                variance = np.where(missing, 1, np.square(sigma[rows]))
+            likelihood = decoder.likelihood(residual, phi, variance, missing)
+            z[rows], covariance[rows] = combine(*likelihood, precision)
+        return z, covariance
+
+    def _decode(self, Z, U):
+        phi_mean, phi = self._phi(U, Z.dtype)
+        decoder = Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
+        return decoder.decode(phi_mean, phi, Z)

@@ -1,0 +1,163 @@
+"""Labels removed by a polynomial in each bin."""
+
+from numbers import Integral
+
+import numpy as np
+from sklearn.decomposition import PCA
+from sklearn.utils import check_random_state
+
+from .._sklearn import Interval, _fit_context
+from ._conditioned import ConditionedTransformer
+from ._polynomials import OrthonormalPolynomials
+
+
+class PolyDisentangler(ConditionedTransformer):
+    """Disentangle by regressing away a polynomial of the labels, bin by bin.
+
+    What the polynomial leaves of a spectrum is reduced to its principal components.
+
+    Parameters
+    ----------
+    condition_columns : int, slice, str, list, mask or callable, default=-1
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
+        the last one by default. The others are the bins of the spectrum.
+    degree : int, default=4
+        Highest total degree of the polynomial.
+    n_components : int, default=50
+        Number of principal components of the residuals.
+    random_state : int, RandomState instance or None, default=None
+        For the randomised solver that `sklearn.decomposition.PCA` takes for large data.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_polynomials, n_bins)
+        Coefficients of the orthonormal polynomials of the labels.
+    components_ : ndarray of shape (n_components, n_bins)
+        Orthonormal principal axes of the residuals.
+    explained_variance_ratio_ : ndarray of shape (n_components,)
+        Share of the residuals' variance along each.
+    latent_metric_ : ndarray of shape (n_components, n_components)
+        The matrix M of the distance :math:`(z - z')^T M (z - z')` between stars: the
+        unit matrix, for the Euclidean distance.
+    condition_indices_, spectrum_indices_ : ndarray of int
+        Columns of X that are labels, and bins.
+    condition_range_ : ndarray of shape (n_conditions, 2)
+        Range of each label in training.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features_in_,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    ConditionalFactorAnalysis : Knows how the response to abundances changes with the
+        labels, and about missing bins and errors.
+
+    References
+    ----------
+    N. Price-Jones & J. Bovy 2019, MNRAS 487, 871; *Decoding Astronomical Spectra Using
+    Machine Learning*, section 4.4.3.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_twin_spectra
+    >>> from skastro.disentangling import PolyDisentangler
+    >>> from skastro.preprocessing import append_conditions
+    >>> data = make_twin_spectra(100, random_state=0)
+    >>> X = append_conditions(data.X, data.u)
+    >>> model = PolyDisentangler(slice(-3, None), n_components=20, random_state=0)
+    >>> model.fit_transform(X).shape
+    (200, 20)
+    """
+
+    _parameter_constraints: dict = {
+        **ConditionedTransformer._condition_constraints,
+        "degree": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "random_state": ["random_state"],
+    }
+
+    def __init__(
+        self, condition_columns=-1, *, degree=4, n_components=50, random_state=None
+    ):
+        self.condition_columns = condition_columns
+        self.degree = degree
+        self.n_components = n_components
+        self.random_state = random_state
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Fit polynomials and principal components.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels.
+        y : ignored
+            There for scikit-learn.
+
+        Returns
+        -------
+        self : PolyDisentangler
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN, labels are constant, or there is too little data.
+        """
+        S, U = self._fit_columns(X)
+        if self.n_components > min(S.shape):
+            raise ValueError(
+                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f" n_bins)={min(S.shape)}."
+            )
+        self._polynomials = OrthonormalPolynomials(self.degree).fit(
+            self._scale_conditions(U)
+        )
+        phi = self._polynomials(self._scale_conditions(U)).astype(S.dtype)
+        self.coef_ = phi.T @ S / len(S)
+        residuals = S - phi @ self.coef_
+        pca = PCA(
+            self.n_components, random_state=check_random_state(self.random_state)
+        ).fit(residuals)
+        self.components_ = pca.components_
+        self.explained_variance_ratio_ = pca.explained_variance_ratio_
+        self._n_features_out = len(self.components_)
+        self.latent_metric_ = np.eye(self._n_features_out)
+        return self
+
+    def _mean(self, U, dtype):
+        phi = self._polynomials(self._scale_conditions(U)).astype(dtype)
+        return phi @ self.coef_
+
+    def _encode(self, S, U):
+        return (S - self._mean(U, S.dtype)) @ self.components_.T
+
+    def _decode(self, Z, U):
+        return Z @ self.components_ + self._mean(U, Z.dtype)
+
+    def recast(self, X, u_new):
+        """Return stars as they would look at other labels.
+
+        The residual of a star, all of it, is added to the polynomial at its new labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels, in the columns of `fit`.
+        u_new : array-like of shape (n_samples, n_conditions) or (n_conditions,)
+            Labels to give them, in the order of ``condition_columns``.
+
+        Returns
+        -------
+        spectra : ndarray of shape (n_samples, n_bins)
+
+        Raises
+        ------
+        ValueError
+            If shapes do not fit.
+        """
+        return super().recast(X, u_new)
+
+    def _recast(self, S, U, u_new):
+        return S - self._mean(U, S.dtype) + self._mean(u_new, S.dtype)

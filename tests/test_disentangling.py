@@ -1,0 +1,460 @@
+"""Representations of spectra apart from their labels."""
+
+import pickle
+
+import numpy as np
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.stats import multivariate_normal
+from sklearn.base import clone
+from sklearn.compose import make_column_transformer
+from sklearn.decomposition import PCA
+from sklearn.ensemble import RandomForestRegressor
+from sklearn.linear_model import LinearRegression
+from sklearn.model_selection import GridSearchCV, GroupKFold
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import PolynomialFeatures, StandardScaler
+
+from skastro import _covariance
+from skastro.datasets import make_twin_spectra
+from skastro.disentangling import ConditionalFactorAnalysis, PolyDisentangler
+from skastro.disentangling._conditional_em import ConditionalEM, shrink
+from skastro.disentangling._decoder import Decoder, combine
+from skastro.disentangling._polynomials import OrthonormalPolynomials
+from skastro.metrics import n_false_twins, twin_recovery_scorer
+from skastro.preprocessing import append_conditions
+
+LABELS = slice(-2, None)
+THREE = slice(-3, None)
+
+
+class Stars:
+    """The model itself: two labels, and responses to three latents that grow with them.
+
+    Each latent has bins of its own, and every bin one sensitivity to the labels.
+    """
+
+    def __init__(self, k=3, n_bins=60):
+        rng = np.random.default_rng(0)
+        self.first = np.zeros((k, n_bins))
+        for i in range(k):
+            self.first[i, i::k] = rng.normal(size=len(self.first[i, i::k]))
+        self.slope = rng.uniform(-0.3, 0.3, size=(2, n_bins))
+        self.mean = rng.normal(size=(3, n_bins))
+
+    def flux(self, u, z):
+        v = (u - [4500, 2.25]) / [500, 0.75]
+        mean = 1 + np.column_stack([v, v[:, 0] ** 2]) @ self.mean
+        return mean + 0.3 * (z @ self.first) * (1 + v @ self.slope)
+
+
+def linear_stars(n=1200, noise=0.02, seed=1):
+    rng = np.random.default_rng(seed)
+    u = rng.uniform([4000, 1.5], [5000, 3.0], size=(n, 2))
+    z = rng.normal(size=(n, 3))
+    S = Stars().flux(u, z)
+    return append_conditions(S + noise * rng.normal(size=S.shape), u), z
+
+
+@pytest.fixture(scope="module")
+def twins():
+    """Spectra of 150 bins about strong lines, of stars in pairs."""
+    data = make_twin_spectra(1200, random_state=0)
+    bins = np.sort(np.argsort(-data.X.std(axis=0))[:300])
+    return append_conditions(data.X[:, bins], data.u), data
+
+
+# -- what is common to all
+
+ALL = [
+    PolyDisentangler(LABELS, degree=2, n_components=3),
+    ConditionalFactorAnalysis(
+        LABELS, n_components=3, degree=2, loading_degree=1, random_state=0
+    ),
+]
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_columns_may_be_given_in_any_way(model):
+    X, _ = linear_stars(300)
+    expected = clone(model).fit_transform(X)
+    mask = np.zeros(X.shape[1], dtype=bool)
+    mask[-2:] = True
+    for columns in ([-2, -1], [60, 61], mask, lambda X: [60, 61]):
+        Z = clone(model).set_params(condition_columns=columns).fit_transform(X)
+        assert_array_equal(Z, expected)
+    names = [f"bin{i}" for i in range(60)] + ["teff", "logg"]
+    frame = pd.DataFrame(X, columns=names)
+    Z = clone(model).set_params(condition_columns=["teff", "logg"]).fit_transform(frame)
+    assert_array_equal(Z, expected)
+    # wherever they stand
+    Z = clone(model).set_params(condition_columns=[0, 1])
+    assert_allclose(Z.fit_transform(np.roll(X, 2, axis=1)), expected, atol=1e-8)
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_recast_to_its_own_labels_is_the_star(model):
+    X, _ = linear_stars(600, noise=0.0)
+    model = clone(model).fit(X)
+    error = model.recast(X, X[:, -2:]) - X[:, :-2]
+    assert np.sqrt(np.mean(error**2)) < 0.01 * X[:, :-2].std()
+    assert model.score(X) > 0.995
+
+
+def test_recast_gives_the_twin_at_other_labels():
+    X, z = linear_stars(2400, noise=0.005)
+    u = np.roll(X[:, -2:], 1, axis=0)
+    truth = Stars().flux(u, z)
+    error = cfa().fit(X).recast(X, u) - truth
+    assert np.sqrt(np.mean(error**2)) < 0.03
+    # adding a residual, which does not grow with the labels, does worse
+    poly = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
+    assert np.mean(error**2) < 0.25 * np.mean((poly.recast(X, u) - truth) ** 2)
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_one_row_of_labels_serves_all(model):
+    X, _ = linear_stars(300)
+    model = clone(model).fit(X)
+    u = np.array([4500.0, 2.0])
+    assert_array_equal(model.recast(X, u), model.recast(X, np.tile(u, (300, 1))))
+
+
+@pytest.mark.parametrize("model", ALL)
+def test_errors_name_what_is_wrong(model):
+    X, _ = linear_stars(300)
+    with pytest.raises(ValueError, match=r"condition_columns.*not columns of X"):
+        clone(model).set_params(condition_columns=[70]).fit(X)
+    with pytest.raises(ValueError, match=r"condition_columns.*not columns of X"):
+        clone(model).set_params(condition_columns=["teff"]).fit(X)
+    with pytest.raises(ValueError, match=r"selects 62 of the 62"):
+        clone(model).set_params(condition_columns=slice(None)).fit(X)
+    with pytest.raises(ValueError, match="twice"):
+        clone(model).set_params(condition_columns=[-1, -1]).fit(X)
+    constant = X.copy()
+    constant[:, -1] = 2.0
+    with pytest.raises(ValueError, match=r"in column 61 are constant"):
+        clone(model).fit(constant)
+    with pytest.raises(ValueError, match=r"n_components.*at most"):
+        clone(model).set_params(n_components=61).fit(X)
+    with pytest.raises(ValueError, match=r"lower.*degree"):
+        clone(model).set_params(degree=30).fit(X)
+    missing = X.copy()
+    missing[0, -1] = np.nan
+    with pytest.raises(ValueError, match=r"column 61|contains NaN"):
+        clone(model).fit(missing)
+    model = clone(model).fit(X)
+    with pytest.raises(ValueError, match=r"3 latent variables and 2 label"):
+        model.inverse_transform(np.ones((2, 3)))
+    with pytest.raises(ValueError, match="u_new"):
+        model.recast(X, [4500.0])
+    X[0, -1] = 9.0
+    with pytest.warns(UserWarning, match=r"in column 61 of 1 row.*1\.50412 to"):
+        model.transform(X)
+
+
+def test_missing_bins_are_sent_to_where_they_may_be():
+    X, _ = linear_stars(300)
+    X[0, 0] = np.nan
+    with pytest.raises(ValueError, match="ConditionalFactorAnalysis takes missing"):
+        PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
+
+
+def test_append_conditions_in_pipelines_and_column_transformers(twins):
+    X, data = twins
+    model = PolyDisentangler(THREE, degree=2, n_components=20, random_state=0)
+    scaled = make_column_transformer(
+        (StandardScaler(with_std=False), slice(0, -3)), ("passthrough", THREE)
+    )
+    pipeline = make_pipeline(scaled, clone(model))
+    Z = pipeline.fit_transform(X)
+    # a constant is regressed away with the rest
+    assert_allclose(np.abs(Z), np.abs(clone(model).fit_transform(X)), atol=1e-3)
+    with pytest.raises(ValueError, match="one row for each star"):
+        append_conditions(X, data.u[:3])
+    assert append_conditions(X, data.u[:, 0]).shape == (2400, 304)
+    assert append_conditions(X.astype("f4"), data.u).dtype == np.float32
+
+
+# -- PolyDisentangler
+
+
+@given(
+    degree=st.integers(1, 4),
+    n_conditions=st.integers(1, 3),
+    seed=st.integers(0, 10**6),
+)
+@settings(max_examples=30, deadline=None)
+def test_poly_agrees_with_lstsq(degree, n_conditions, seed):
+    rng = np.random.default_rng(seed)
+    U = rng.uniform(-1, 1, size=(120, n_conditions)) * 300 + 4500
+    S = rng.normal(size=(120, 12)) + np.sin(U[:, :1] / 200)
+    X = append_conditions(S, U)
+    model = PolyDisentangler(
+        slice(-n_conditions, None), degree=degree, n_components=12
+    ).fit(X)
+    design = PolynomialFeatures(degree).fit_transform((U - 4500) / 300)
+    residual = S - design @ np.linalg.lstsq(design, S, rcond=None)[0]
+    Z = model.transform(X)
+    # all components: distances are those of the residuals, and PCA's
+    assert_allclose(Z @ model.components_, residual, atol=1e-8)
+    assert_allclose(np.abs(Z), np.abs(PCA().fit_transform(residual)), atol=1e-7)
+    # nothing that is a polynomial of u is left
+    assert_allclose(design.T @ Z, 0, atol=1e-7)
+
+
+def test_poly_recast_adds_the_residual():
+    X, _ = linear_stars(300)
+    model = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
+    u = np.array([4300.0, 2.5])
+    v = (X[:, -2:] - [4500, 2.25]) / [500, 0.75]
+    w = (u - [4500, 2.25]) / [500, 0.75]
+    features = PolynomialFeatures(2)
+    design = features.fit_transform(v)
+    coefficients = np.linalg.lstsq(design, X[:, :-2], rcond=None)[0]
+    residual = X[:, :-2] - design @ coefficients
+    expected = residual + features.transform(w[None]) @ coefficients
+    assert_allclose(model.recast(X, u), expected, atol=1e-8)
+
+
+# -- ConditionalFactorAnalysis
+
+
+def cfa(**params):
+    defaults = {
+        "n_components": 3,
+        "degree": 2,
+        "loading_degree": 1,
+        "random_state": 0,
+    }
+    return ConditionalFactorAnalysis(LABELS, **(defaults | params))
+
+
+@pytest.mark.parametrize("cut", ["none", "missing", "variance", "both"])
+def test_posterior_agrees_with_dense_gaussians(cut):
+    rng = np.random.default_rng(0)
+    k, n_bins, n = 2, 7, 5
+    decoder = Decoder(
+        rng.normal(size=(3, n_bins)),
+        rng.normal(size=(2, k, n_bins)),
+        rng.uniform(0.1, 1, n_bins),
+    )
+    phi_mean, phi = rng.normal(size=(n, 3)), rng.normal(size=(n, 2))
+    S = rng.normal(size=(n, n_bins))
+    missing = rng.uniform(size=S.shape) < 0.3 if cut in ("missing", "both") else None
+    variance = rng.uniform(0.1, 2, S.shape) if cut in ("variance", "both") else None
+    residual = S - phi_mean @ decoder.mean
+    if missing is not None:
+        residual[missing] = 0
+    z, C = combine(*decoder.likelihood(residual, phi, variance, missing))
+    for i in range(n):
+        seen = np.ones(n_bins, bool) if missing is None else ~missing[i]
+        L = np.tensordot(phi[i], decoder.loadings, 1)[:, seen]
+        noise = decoder.noise + (0 if variance is None else variance[i])
+        total = L.T @ L + np.diag(noise[seen])
+        gain = L @ np.linalg.inv(total)
+        assert_allclose(z[i], gain @ residual[i, seen], rtol=1e-9)
+        assert_allclose(C[i], np.eye(k) - gain @ L.T, atol=1e-10)
+
+
+def test_maximisation_is_least_squares_where_latents_are_known():
+    # posterior covariances of 0: the regression of numpy
+    rng = np.random.default_rng(0)
+    X, z = linear_stars(400)
+    S, U = X[:, :-2], (X[:, -2:] - [4500, 2.25]) / [500, 0.75]
+    phi_mean, phi = (OrthonormalPolynomials(d).fit(U)(U) for d in (2, 1))
+    em = ConditionalEM(S, phi_mean, phi, None, 3, np.random.RandomState(0))
+    loadings = rng.normal(size=em.decoder.loadings.shape)
+    em.decoder = Decoder(em.decoder.mean, loadings, np.full(60, 1e-12))
+    em._maximise(z, np.zeros((400, 3, 3)))
+    terms = Decoder.terms(phi_mean, phi, z)
+    expected = np.linalg.lstsq(terms, S, rcond=None)[0]
+    # so little noise that nothing is shrunk
+    assert_allclose(em.decoder.coefficients, expected, atol=1e-5)
+
+
+@given(seed=st.integers(0, 10**6), terms=st.integers(1, 6), k=st.integers(1, 6))
+@settings(max_examples=30, deadline=None)
+def test_shrinking_removes_noise_and_keeps_signal(seed, terms, k):
+    rng = np.random.default_rng(seed)
+    n_bins = 400
+    noise = rng.normal(size=(terms, k, n_bins))
+    left, rank = shrink(noise, np.ones(n_bins))
+    assert np.sum(left**2) < 0.35 * np.sum(noise**2)
+    one = rng.normal(size=(terms, 1, n_bins)) * rng.normal(size=(1, k, n_bins))
+    signal = 1e4 * one / np.linalg.norm(one, axis=(0, 1))
+    found, rank = shrink(signal + noise, np.ones(n_bins))
+    assert_allclose(found, signal, atol=12)
+    # better than what was given, never worse
+    assert np.sum((found - signal) ** 2) < 1.01 * np.sum(noise**2)
+    assert rank.mean() < 1.35 or min(terms, k) == 1
+    # equivariant under rotations of the latents
+    Q, _ = np.linalg.qr(rng.normal(size=(k, k)))
+    turned, _ = shrink(np.einsum("kl,bkp->blp", Q, signal + noise), np.ones(n_bins))
+    assert_allclose(turned, np.einsum("kl,bkp->blp", Q, found), atol=1e-6)
+
+
+def test_latents_of_the_model_are_found_at_all_labels():
+    X, z = linear_stars(3000, noise=0.01)
+    model = cfa().fit(X)
+    test, truth = linear_stars(1000, noise=0.01, seed=2)
+    Z = model.transform(test)
+    # one linear map of the latents, whatever the labels
+    fitted = LinearRegression().fit(Z, truth)
+    assert fitted.score(Z, truth) > 0.995
+    assert_allclose(np.cov(Z.T), np.eye(3), atol=0.15)
+
+
+def test_noise_is_that_of_the_stars():
+    X, _ = linear_stars(2000, noise=0.05)
+    model = cfa().fit(X)
+    assert_allclose(np.sqrt(model.noise_variance_), 0.05, rtol=0.12)
+    assert_allclose(np.sqrt(np.median(model.noise_variance_)), 0.05, rtol=0.02)
+
+
+def test_given_errors_leave_the_noise_that_is_beside_them():
+    X, z = linear_stars(4000, noise=0.1)
+    rng = np.random.default_rng(5)
+    sigma = 0.05 * 8 ** rng.uniform(0, 1, size=(4000, 1)) * np.ones(X.shape)
+    X[:, :-2] += sigma[:, :-2] * rng.normal(size=(4000, 60))
+    model = cfa(with_covariance=True).fit(X, sigma=sigma)
+    assert_allclose(np.sqrt(np.median(model.noise_variance_)), 0.1, rtol=0.05)
+    Z = model.transform(X, sigma=sigma)
+    values, C = _covariance.unpack(Z, 3)
+    # errors are as large as they are said to be
+    frame = LinearRegression().fit(z, values)
+    error = values - frame.predict(z)
+    ratio = np.einsum("nk,nkl,nl->n", error, np.linalg.inv(C), error) / 3
+    assert 0.9 < np.mean(ratio) < 1.3
+
+
+def test_missing_bins_count_for_nothing():
+    X, z = linear_stars(2000, noise=0.02)
+    holes = np.random.default_rng(3).uniform(size=(2000, 60)) < 0.2
+    holey = X.copy()
+    holey[:, :-2][holes] = np.nan
+    model = cfa().fit(holey)
+    Z = model.transform(holey)
+    assert LinearRegression().fit(Z, z).score(Z, z) > 0.98
+    # what stands in a bin of infinite error does not matter either
+    sigma = np.full(X.shape, 0.02)
+    huge = sigma.copy()
+    huge[:, :-2][holes] = 1e6
+    fitted = cfa(max_iter=4).fit(X[:500], sigma=sigma[:500])
+    assert_allclose(
+        fitted.transform(holey, sigma=sigma),
+        fitted.transform(X, sigma=huge),
+        atol=1e-6,
+    )
+
+
+def test_a_spectrum_without_any_bin_is_the_mean_of_all():
+    X, _ = linear_stars(500)
+    model = cfa().fit(X)
+    X[0, :-2] = np.nan
+    Z = model.transform(X)
+    assert_allclose(Z[0], 0, atol=1e-12)
+    u = X[:1, -2:]
+    average = model.inverse_transform(append_conditions(np.zeros((1, 3)), u))
+    assert_allclose(model.recast(X[:1], u), average)
+
+
+def test_a_bin_that_is_never_seen_has_no_part():
+    X, _ = linear_stars(500)
+    expected = cfa(max_iter=5).fit_transform(np.delete(X, 4, axis=1))
+    X[:, 4] = np.nan
+    Z = cfa(max_iter=5).fit_transform(X)
+    left = LinearRegression().fit(Z, expected)
+    assert left.score(Z, expected) > 1 - 1e-3
+
+
+def test_packed_values_are_of_highest_likelihood():
+    X, _ = linear_stars(500, noise=0.1)
+    model = cfa(with_covariance=True).fit(X)
+    values, C = _covariance.unpack(model.transform(X[:5]), 3)
+    phi_mean, phi = model._phi(X[:5, -2:], float)
+    for i in range(5):
+        L = np.tensordot(phi[i], model.loadings_, 1)
+        density = multivariate_normal(
+            phi_mean[i] @ model.mean_coef_,
+            1e2 * L.T @ L + np.diag(model.noise_variance_),
+        )
+        assert np.isfinite(density.logpdf(X[i, :-2]))
+        information = (L / model.noise_variance_) @ L.T + np.eye(3) / 1e2
+        assert_allclose(C[i], np.linalg.inv(information), rtol=1e-6)
+        residual = X[i, :-2] - phi_mean[i] @ model.mean_coef_
+        expected = np.linalg.solve(information, (L / model.noise_variance_) @ residual)
+        assert_allclose(values[i], expected, rtol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore:Label")
+def test_labels_cannot_be_told_from_latents_but_abundances_can(twins):
+    X, data = twins
+    train, test = np.arange(0, 1600), np.arange(1600, 2400)
+    model = ConditionalFactorAnalysis(
+        THREE, n_components=12, max_iter=12, random_state=0
+    ).fit(X[train])
+    Z = model.transform(X)
+    forest = RandomForestRegressor(60, min_samples_leaf=5, random_state=0)
+    for column in range(3):
+        u = data.u[:, column]
+        assert forest.fit(Z[train], u[train]).score(Z[test], u[test]) < 0.05
+        # as they could before
+        assert forest.fit(X[train, :-3], u[train]).score(X[test, :-3], u[test]) > 0.6
+    by_name = dict(zip(data.element_names, data.abundances.T, strict=True))
+    for element in ("N", "O", "Na", "Al"):
+        a = by_name[element]
+        linear = LinearRegression().fit(Z[train], a[train])
+        assert linear.score(Z[test], a[test]) > 0.85
+
+
+@pytest.mark.filterwarnings("ignore:Label")
+def test_more_twins_are_found_than_by_polynomials(twins):
+    X, data = twins
+    train, test = np.arange(0, 1600), np.arange(1600, 2400)
+    poly = PolyDisentangler(THREE, n_components=20).fit(X[train])
+    own = ConditionalFactorAnalysis(
+        THREE, n_components=12, max_iter=12, with_covariance=True, random_state=0
+    ).fit(X[train])
+    y = data.y[test]
+    found = twin_recovery_scorer(own, X[test], y)
+    n_false = n_false_twins(own.transform(X[test]), y, with_covariance=True)
+    assert found == np.mean(n_false == 0)
+    assert found > 1.5 * twin_recovery_scorer(poly, X[test], y)
+
+
+@pytest.mark.filterwarnings("ignore:Label")
+def test_search_by_recovered_twins(twins):
+    X, data = twins
+    search = GridSearchCV(
+        ConditionalFactorAnalysis(THREE, max_iter=5, random_state=0),
+        {"n_components": [2, 8], "loading_degree": [0, 1]},
+        scoring=twin_recovery_scorer,
+        cv=GroupKFold(2),
+    ).fit(X[:1200], data.y[:1200], groups=data.y[:1200])
+    assert search.best_params_["n_components"] == 8
+    again = pickle.loads(pickle.dumps(search))
+    assert_array_equal(again.transform(X[:5]), search.transform(X[:5]))
+
+
+def test_sigma_is_checked():
+    X, _ = linear_stars(400)
+    sigma = np.full(X.shape, 0.02)
+    with pytest.raises(ValueError, match="shape of X"):
+        cfa().fit(X, sigma=sigma[:, :-2])
+    bad = sigma.copy()
+    bad[0, 0] = -1
+    with pytest.raises(ValueError, match="for 1 observed bins"):
+        cfa().fit(X, sigma=bad)
+    model = cfa(max_iter=2).fit(X, sigma=sigma)
+    with pytest.raises(ValueError, match="sigma"):
+        model.transform(X)
+
+
+def test_too_many_coefficients_for_the_rows():
+    X, _ = linear_stars(40)
+    with pytest.raises(ValueError, match=r"35 rows do not determine the 66"):
+        ConditionalFactorAnalysis(LABELS, n_components=10, degree=2).fit(X[:35])
