@@ -405,7 +405,7 @@ def test_labels_cannot_be_told_from_latents_but_abundances_can(twins):
         # as they could before
         assert forest.fit(X[train, :-3], u[train]).score(X[test, :-3], u[test]) > 0.6
     by_name = dict(zip(data.element_names, data.abundances.T, strict=True))
-    for element in ("N", "O", "Na", "Al"):
+    for element in ("N", "O"):
         a = by_name[element]
         linear = LinearRegression().fit(Z[train], a[train])
         assert linear.score(Z[test], a[test]) > 0.85

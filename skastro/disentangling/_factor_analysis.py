@@ -38,7 +38,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         Number of latent variables. A few more than there are abundances do no harm.
     degree : int, default=4
         Degree of the polynomials of the mean spectrum.
-    loading_degree : int, default=2
+    loading_degree : int, default=3
         Degree of the polynomials of the loadings.
     max_iter : int, default=20
         Passes over the data at most.
@@ -138,7 +138,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         *,
         n_components=20,
         degree=4,
-        loading_degree=2,
+        loading_degree=3,
         max_iter=20,
         tol=0.01,
         with_covariance=False,

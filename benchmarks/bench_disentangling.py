@@ -1,0 +1,211 @@
+"""Disentanglers: twins recovered, beside the limit that noise sets.
+
+Fits see 10,000 stars without a twin; another 10,000, in pairs, are ranked.
+"""
+
+import argparse
+import importlib.util
+import time
+
+import helpers
+import numpy as np
+from sklearn.ensemble import HistGradientBoostingRegressor
+from sklearn.linear_model import LinearRegression
+
+from skastro.datasets import make_twin_spectra
+from skastro.disentangling import ConditionalFactorAnalysis, PolyDisentangler
+from skastro.metrics import n_false_twins, twin_recovery_limit
+from skastro.preprocessing import append_conditions
+
+SNRS = (None, 100.0, 50.0, 30.0)
+
+
+def recovered(n_false):
+    return np.mean(n_false == 0)
+
+
+def noisy(X, snr, seed):
+    if snr is None:
+        return X
+    rng = np.random.default_rng(seed)
+    return X + rng.standard_normal(X.shape, dtype=np.float32) / np.float32(snr)
+
+
+def timed(function):
+    start = time.process_time()
+    result = function()
+    return result, time.process_time() - start
+
+
+def supervised(Z_train, a_train, Z, y):
+    """Twins by abundances that are read from residuals linearly, errors whitened."""
+    model = LinearRegression().fit(Z_train, a_train)
+    error = np.cov((a_train - model.predict(Z_train)).T)
+    return n_false_twins(model.predict(Z) @ np.linalg.cholesky(np.linalg.inv(error)), y)
+
+
+def one_case(train, test, snr, n_labels, with_sigma=False, diagnose=False):
+    """Return shares of stars with no false twin, seconds of the fits, diagnostics."""
+    S, S_test = noisy(train["X"], snr, 1), noisy(test["X"], snr, 2)
+    labels = slice(-n_labels, None)
+    X = append_conditions(S, train["u"][:, :n_labels])
+    X_test = append_conditions(S_test, test["u"][:, :n_labels])
+    y, shares, seconds, extra = test["y"], {}, {}, {}
+
+    poly = PolyDisentangler(labels, random_state=0)
+    _, seconds["poly"] = timed(lambda: poly.fit(X))
+    Z = poly.transform(X_test)
+    shares["poly"] = recovered(n_false_twins(Z, y))
+    unknown = slice(1, None) if n_labels == 3 else slice(None)
+    shares["supervised"] = recovered(
+        supervised(poly.transform(X), train["abundances"][:, unknown], Z, y)
+    )
+    model = ConditionalFactorAnalysis(labels, with_covariance=True, random_state=0)
+    params = {}
+    if with_sigma:
+        params = {"sigma": np.full(X.shape, 1 / snr, dtype=np.float32)}
+    _, seconds["cfa"] = timed(lambda: model.fit(X, **params))
+    Z = model.transform(X_test, **params)
+    k = model.n_components
+    shares["cfa"] = recovered(n_false_twins(Z, y, with_covariance=True))
+    shares["cfa, one metric"] = recovered(
+        n_false_twins(Z[:, :k] @ np.linalg.cholesky(model.latent_metric_), y)
+    )
+    if diagnose:
+        half = len(Z) // 2
+        z = Z[:, :k]
+        boost = HistGradientBoostingRegressor(random_state=0)
+        extra["u"] = [
+            boost.fit(z[:half], u[:half]).score(z[half:], u[half:])
+            for u in test["u"][:, :n_labels].T
+        ]
+        extra["abundances"] = [
+            LinearRegression().fit(z[:half], a[:half]).score(z[half:], a[half:])
+            for a in test["abundances"].T
+        ]
+        extra["n_iter"] = model.n_iter_
+    return shares, seconds, extra
+
+
+def physical(n_stars):
+    """Return training and test sets of `make_twin_spectra`, without noise."""
+    train = make_twin_spectra(n_stars, snr=None, random_state=1)
+    train = {key: train[key][::2] for key in ("X", "u", "abundances")}
+    return train, make_twin_spectra(n_stars // 2, snr=None, random_state=2)
+
+
+def semireal(n_stars):
+    """Return the same of the semi-real stars, and None where these are absent."""
+    path = helpers.SHARED.parent / "tools" / "semireal_apogee.py"
+    if not path.exists():
+        return None
+    spec = importlib.util.spec_from_file_location("semireal_apogee", path)
+    tool = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(tool)
+    sets = []
+    for seed, step in ((1, 2), (2, 1)):
+        n_pairs = n_stars * step // 2
+        X, u, abundances, y = tool.twins(n_pairs, snr=None, seed=seed)
+        part = slice(None, None, step)
+        sets.append(
+            {
+                "X": X[part],
+                "u": u[part],
+                "abundances": abundances.to_numpy()[part],
+                "y": y[part],
+            }
+        )
+    return sets
+
+
+def limits(test, n_labels):
+    """Return the limits of Fisher information for all ratios."""
+    known = ("Fe",) if n_labels == 3 else ()
+    information = test.model.information(
+        test.u[:, :2], test.abundances, 1.0, known=known
+    )
+    points = test.abundances[:, len(known) :]
+    return {
+        snr: 1.0
+        if snr is None
+        else recovered(
+            twin_recovery_limit(information * snr**2, points, test.y, random_state=0)
+        )
+        for snr in SNRS
+    }
+
+
+NAMES = {
+    "poly": "PolyDisentangler",
+    "supervised": "linear readout of its 50 components, trained on true abundances",
+    "cfa": "ConditionalFactorAnalysis",
+    "cfa, one metric": "… with `latent_metric_` for all stars",
+}
+
+
+def section(title, results, limit):
+    rows = []
+    for key, name in NAMES.items():
+        shares = [results[snr][0][key] for snr in results]
+        seconds = [r[1][key] for r in results.values() if key in r[1]]
+        rows.append(
+            [name]
+            + [f"{share:.3f}" for share in shares]
+            + [helpers.spread(seconds, 2) if seconds else ""]
+        )
+    if limit:
+        rows.append(["limit"] + [f"{limit[snr]:.3f}" for snr in results] + [""])
+    header = ["no false twin"]
+    header += ["no noise" if snr is None else f"SNR {snr:g}" for snr in results]
+    return f"## {title}\n\n" + helpers.table([*header, "fit, CPU s"], rows)
+
+
+def diagnostics(results, names, labels):
+    text = []
+    for snr, (_, _, extra) in results.items():
+        if extra:
+            told = ", ".join(
+                f"{n} {r:.3f}" for n, r in zip(labels, extra["u"], strict=False)
+            )
+            found = ", ".join(
+                f"{n} {r:.3f}" for n, r in zip(names, extra["abundances"], strict=True)
+            )
+            text.append(
+                f"SNR {snr:g}, R² on held-out stars, from the latents of"
+                f" ConditionalFactorAnalysis ({extra['n_iter']} passes). Labels by"
+                f" gradient boosting: {told}. Abundances by linear regression: {found}."
+            )
+    return "\n\n".join(text)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--n-stars", type=int, default=10_000)
+    args = parser.parse_args()
+    sections = []
+    train, test = physical(args.n_stars)
+    for n_labels, title in (
+        (3, "make_twin_spectra, u = (Teff, log g, [Fe/H])"),
+        (2, "make_twin_spectra, u = (Teff, log g)"),
+    ):
+        results = {
+            snr: one_case(train, test, snr, n_labels, diagnose=snr == 100)
+            for snr in SNRS
+        }
+        sections.append(section(title, results, limits(test, n_labels)))
+        sections.append(diagnostics(results, test.element_names, test.condition_names))
+        helpers.write("disentangling", sections, "scikit-learn", "numpy")
+    del train, test
+    sets = semireal(args.n_stars)
+    if sets is not None:
+        results = {snr: one_case(*sets, snr, 3) for snr in SNRS}
+        sections.append(
+            section("Semi-real APOGEE, u = (Teff, log g, [Fe/H])", results, None)
+        )
+        results = {snr: one_case(*sets, snr, 3, with_sigma=True) for snr in (100.0,)}
+        sections.append(section("The same, with errors given", results, None))
+        helpers.write("disentangling", sections, "scikit-learn", "numpy")
+
+
+if __name__ == "__main__":
+    main()
