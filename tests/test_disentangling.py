@@ -384,7 +384,9 @@ def test_packed_values_are_of_highest_likelihood():
         )
         assert np.isfinite(density.logpdf(X[i, :-2]))
         information = (L / model.noise_variance_) @ L.T + np.eye(3) / 1e2
-        assert_allclose(C[i], np.linalg.inv(information), rtol=1e-6)
+        frame = (3 + 1) / (4 * 500) * (np.sum(phi[i] ** 2) - 1)
+        expected = np.linalg.inv(information) + frame * np.eye(3)
+        assert_allclose(C[i], expected, rtol=1e-6)
         residual = X[i, :-2] - phi_mean[i] @ model.mean_coef_
         expected = np.linalg.solve(information, (L / model.noise_variance_) @ residual)
         assert_allclose(values[i], expected, rtol=1e-6)

@@ -51,7 +51,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         followed by the lower triangle of their error covariance, row by row:
         ``n_components + n_components * (n_components + 1) / 2`` columns, for
         ``n_false_twins(with_covariance=True)``. Errors differ much from star to star,
-        and distances that know of them find many more twins.
+        and distances that know of them find many more twins. They are those of the
+        spectrum, and of the frame that a sample of n stars defines: about
+        ``n_components * n_loading_terms / (4 n)`` in variance.
     verbose : int, default=0
         Whether to show a progress bar.
     random_state : int, RandomState instance or None, default=None
@@ -67,8 +69,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         Fitted variance :math:`\psi` of each bin, beside `sigma`.
     latent_metric_ : ndarray of shape (n_components, n_components)
         The matrix M of a distance :math:`(z - z')^T M (z - z')` between stars: the
-        inverse of twice the median posterior covariance of the training set, so that
-        twins are at a distance of about ``n_components``.
+        inverse of twice the mean covariance of the errors in the training set, so
+        that twins are at a distance of about ``n_components``.
     n_iter_ : int
         Passes over the data.
     condition_indices_, spectrum_indices_ : ndarray of int
@@ -217,8 +219,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         self.loadings_ = em.decoder.loadings
         self.noise_variance_ = em.decoder.noise
         self._with_sigma = sigma is not None
-        typical = 2 * np.median(em.covariance, axis=0)
-        self.latent_metric_ = np.linalg.inv((typical + typical.T) / 2)
+        self._n_fitted = n
+        typical = em.covariance + self._frame_variance(phi)
+        self.latent_metric_ = np.linalg.inv(2 * typical.mean(axis=0))
         k = self.n_components
         self._n_features_out = _covariance.n_packed(k) if self.with_covariance else k
         return self
@@ -283,6 +286,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         if not self.with_covariance:
             return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
         z, covariance = self._posterior(S, U, sigma, 1 / _covariance.WIDE)
+        covariance += self._frame_variance(self._phi(U, np.float64)[1])
         return _covariance.pack(z, covariance).astype(S.dtype, copy=False)
 
     def recast(self, X, u_new, sigma=None):
@@ -369,6 +373,16 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     def _phi(self, U, dtype):
         U = self._scale_conditions(U)
         return self._mean_terms(U).astype(dtype), self._loading_terms(U).astype(dtype)
+
+    def _frame_variance(self, phi):
+        """Return how uncertain the frame of the latents is at some labels.
+
+        It makes n stars white, whose second moments scatter by ``1 / n`` for each of
+        their polynomials in the labels; half of that is in the latents.
+        """
+        k = self.n_components
+        variance = (k + 1) / (4 * self._n_fitted) * (np.square(phi).sum(axis=1) - 1)
+        return np.maximum(variance, 0)[:, None, None] * np.eye(k)
 
     def _posterior(self, S, U, sigma, precision):
         """Return means and covariances of z with a prior of given precision."""
