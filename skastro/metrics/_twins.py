@@ -64,7 +64,7 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
     Z = check_array(Z, dtype=np.float64)
     y = np.asarray(y)
     check_consistent_length(Z, y)
-    twins = _siblings(y, field_label)
+    twins = siblings(y, field_label)
     if not with_covariance:
         return _n_nearer(Z - Z.mean(axis=0), y, twins)
     k = _covariance.order(Z.shape[1])
@@ -83,7 +83,7 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
     return n_nearer_overlap(z, C, y, twins)
 
 
-def _siblings(y, field_label):
+def siblings(y, field_label):
     """Return a list of the siblings of each row, as arrays of row numbers."""
     of_field, labels, counts = clusters_of(y, field_label)
     if not np.any(counts > 1):
@@ -193,14 +193,39 @@ def twin_recovery_scorer(estimator, X, y):
     >>> twin_recovery_scorer(StandardScaler().fit(X), X, [0, 0, 1, 1])
     1.0
     """
-    Z = np.asarray(estimator.transform(X))
-    last = flat(estimator)[-1]
-    with_covariance = getattr(last, "with_covariance", False)
-    metric = getattr(last, "latent_metric_", None)
-    if metric is not None and not with_covariance:
-        Z = Z @ np.linalg.cholesky(metric)
+    Z, with_covariance = latents(estimator, X)
     n_false = n_false_twins(Z, y, with_covariance=with_covariance)
     return float(np.mean(n_false[n_false >= 0] == 0))
+
+
+def latents(estimator, X, one_metric=False):
+    """Return a star's latents as they are to be compared.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Fitted transformer, pipeline or search.
+    X : array-like of shape (n_samples, n_features)
+        Stars.
+    one_metric : bool, default=False
+        Whether distances are to be Euclidean, also where errors are known.
+
+    Returns
+    -------
+    Z : ndarray of shape (n_samples, n_columns)
+        Scaled by the ``latent_metric_``, or followed by covariances.
+    with_covariance : bool
+        Whether they are.
+    """
+    Z = np.asarray(estimator.transform(X))
+    last = flat(estimator)[-1]
+    metric = getattr(last, "latent_metric_", None)
+    with_covariance = getattr(last, "with_covariance", False)
+    if with_covariance and one_metric:
+        Z = Z[:, : _covariance.order(Z.shape[1])]
+    if metric is not None and (one_metric or not with_covariance):
+        Z = Z @ np.linalg.cholesky(metric)
+    return Z, with_covariance and not one_metric
 
 
 def twin_recovery_limit(information, points, y, *, random_state=None):

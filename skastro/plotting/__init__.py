@@ -3,6 +3,7 @@
 from ._emulation import EmulatorErrorDisplay
 from ._likeness import DimensionalityDisplay, DoppelgangerDisplay, RelevanceDisplay
 from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
+from ._twins import RecastDisplay, TwinDistanceDisplay, TwinRecoveryDisplay
 
 __all__ = [
     "CornerDisplay",
@@ -10,5 +11,8 @@ __all__ = [
     "DoppelgangerDisplay",
     "EmulatorErrorDisplay",
     "PosteriorPredictiveDisplay",
+    "RecastDisplay",
     "RelevanceDisplay",
+    "TwinDistanceDisplay",
+    "TwinRecoveryDisplay",
 ]
