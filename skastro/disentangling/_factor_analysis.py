@@ -79,7 +79,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         Range of each label in training.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had any.
 
     See Also

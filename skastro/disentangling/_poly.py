@@ -45,7 +45,7 @@ class PolyDisentangler(ConditionedTransformer):
         Range of each label in training.
     n_features_in_ : int
         Number of columns of X.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Their names, if X had any.
 
     See Also
