@@ -178,33 +178,38 @@ def diagnostics(results, names, labels):
     return "\n\n".join(text)
 
 
-def main():
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--n-stars", type=int, default=10_000)
-    args = parser.parse_args()
+def synthetic(n_stars):
     sections = []
-    train, test = physical(args.n_stars)
-    for n_labels, title in (
-        (3, "make_twin_spectra, u = (Teff, log g, [Fe/H])"),
-        (2, "make_twin_spectra, u = (Teff, log g)"),
-    ):
+    train, test = physical(n_stars)
+    for n_labels, title in ((3, "u = (Teff, log g, [Fe/H])"), (2, "u = (Teff, log g)")):
         results = {
             snr: one_case(train, test, snr, n_labels, diagnose=snr == 100)
             for snr in SNRS
         }
         sections.append(section(title, results, limits(test, n_labels)))
         sections.append(diagnostics(results, test.element_names, test.condition_names))
-        helpers.write("disentangling", sections, "scikit-learn", "numpy")
-    del train, test
-    sets = semireal(args.n_stars)
-    if sets is not None:
-        results = {snr: one_case(*sets, snr, 3) for snr in SNRS}
-        sections.append(
-            section("Semi-real APOGEE, u = (Teff, log g, [Fe/H])", results, None)
-        )
-        results = {snr: one_case(*sets, snr, 3, with_sigma=True) for snr in (100.0,)}
-        sections.append(section("The same, with errors given", results, None))
-        helpers.write("disentangling", sections, "scikit-learn", "numpy")
+        helpers.write("disentangling_synthetic", sections, "scikit-learn", "numpy")
+
+
+def semi_real(n_stars):
+    sets = semireal(n_stars)
+    if sets is None:
+        print("the semi-real stars are not here")
+        return
+    results = {snr: one_case(*sets, snr, 3) for snr in SNRS[:3]}
+    sections = [section("u = (Teff, log g, [Fe/H])", results, None)]
+    helpers.write("disentangling_semireal", sections, "scikit-learn", "numpy")
+    results = {100.0: one_case(*sets, 100.0, 3, with_sigma=True)}
+    sections.append(section("The same, with errors given", results, None))
+    helpers.write("disentangling_semireal", sections, "scikit-learn", "numpy")
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("stars", choices=("synthetic", "semireal"))
+    parser.add_argument("--n-stars", type=int, default=10_000)
+    args = parser.parse_args()
+    {"synthetic": synthetic, "semireal": semi_real}[args.stars](args.n_stars)
 
 
 if __name__ == "__main__":

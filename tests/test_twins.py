@@ -176,3 +176,33 @@ def test_bad_input_is_named():
         n_false_twins(np.zeros((4, 2)), [0, 0, 1, 1], with_covariance=True)
     with pytest.raises(ValueError, match="information"):
         twin_recovery_limit(np.ones((4, 2, 2)), np.ones((4, 1)), [0, 0, 1, 1])
+
+
+@pytest.mark.parametrize("c", [1e-6, 1e-10, 1e-14])
+def test_ties_count_however_small_the_errors(c):
+    points = np.repeat(np.random.default_rng(0).normal(size=(100, 3)), 4, axis=0)
+    y = np.tile([0, 0, 1, 1], 100) + 2 * np.repeat(np.arange(100), 4)
+    packed = _covariance.pack(points, np.broadcast_to(c * np.eye(3), (400, 3, 3)))
+    n_false = n_false_twins(packed, y, with_covariance=True)
+    assert_array_equal(n_false, np.full(400, 2))
+
+
+@pytest.mark.parametrize("far", [1e6, 1e9])
+def test_one_outlier_does_no_harm(far):
+    Z, y = twins(100, 3, 1e-3)
+    Z, y = np.vstack([Z, [far, 0, 0]]), np.append(y, -1)
+    assert np.mean(n_false_twins(Z, y)[:-1] == 0) > 0.97
+
+
+def test_labels_of_any_kind():
+    Z, y = twins(30, 2, 0.3)
+    y[:10:3] = -1
+    expected = n_false_twins(Z, y)
+    assert_array_equal(n_false_twins(Z, y.astype(str)), expected)
+    mixed = np.array([f"pair {i}" if i >= 0 else -1 for i in y], dtype=object)
+    assert_array_equal(n_false_twins(Z, mixed), expected)
+    assert_array_equal(n_false_twins(Z, y.astype(float)), expected)
+    with pytest.raises(ValueError, match="NaN"):
+        n_false_twins(Z, np.where(y < 0, np.nan, y))
+    with pytest.raises(ValueError, match="1d"):
+        n_false_twins(Z, np.column_stack([y, y]))

@@ -312,6 +312,12 @@ class LineFormation:
         information : ndarray of shape (n_stars, n_unknown, n_unknown)
             [1/dex2].
         """
+        wrong = {known} if isinstance(known, str) else set(known) - set(ELEMENTS)
+        if wrong:
+            raise ValueError(
+                f"`known` must be a sequence of elements among {list(ELEMENTS)}, got"
+                f" {known!r}."
+            )
         unknown = [k for k, name in enumerate(ELEMENTS) if name not in known]
         blocks = []
         for start in range(0, len(labels), _ROWS):

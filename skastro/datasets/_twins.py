@@ -1,5 +1,7 @@
 """Synthetic spectra of stars that come in chemical twins."""
 
+from numbers import Integral
+
 import numpy as np
 from sklearn.utils import Bunch, check_random_state
 
@@ -56,8 +58,8 @@ def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state
     >>> data.X.shape, data.u.shape, data.y[:4]
     ((20, 7514), (20, 3), array([0, 0, 1, 1]))
     """
-    if n_pairs < 1:
-        raise ValueError(f"`n_pairs` must be at least 1, got {n_pairs}.")
+    if not isinstance(n_pairs, Integral) or n_pairs < 1:
+        raise ValueError(f"`n_pairs` must be an integer of at least 1, got {n_pairs}.")
     if snr is not None and not snr > 0:
         raise ValueError(
             f"`snr` must be positive, or None for spectra without noise, got {snr}."

@@ -62,7 +62,7 @@ class ConditionalEM:
         )
         loadings = np.zeros((self.phi.shape[1], self.k, S.shape[1]), dtype=S.dtype)
         loadings[0] = size[:, None] * axes / np.sqrt(n)
-        variance = residual.var(axis=0, dtype=np.float64)
+        variance = np.einsum("ij,ij->j", residual, residual).astype(np.float64) / n
         self.floor = FLOOR * variance + np.finfo(S.dtype).tiny
         self.floor += 1e-3 * FLOOR * variance.mean()
         noise = variance - (loadings[0].astype(np.float64) ** 2).sum(axis=0)
@@ -111,7 +111,8 @@ class ConditionalEM:
         """
         z, covariance = self._expect()
         z, covariance = self._align(z, covariance, whiten_freely)
-        self._maximise(z, covariance)
+        # what the start has not found yet is not to be taken for noise
+        self._maximise(z, covariance, shrinking=not whiten_freely)
         change = np.inf
         if self.z is not None:
             change = np.sqrt(np.mean((z - self.z) ** 2))
@@ -144,7 +145,9 @@ class ConditionalEM:
                 v = 1.0 if missing is None else (~missing).astype(dtype)
             else:
                 square -= variance
-                v = self.decoder.weights(square.shape, variance, missing) ** 2
+                # no single entry is to decide
+                least = np.maximum(variance, 0.01 * np.median(variance))
+                v = self.decoder.weights(square.shape, least, missing) ** 2
             squares += (v * square).sum(axis=0, dtype=np.float64)
             weight += np.broadcast_to(v, square.shape).sum(axis=0, dtype=np.float64)
         self._update_noise(squares, weight, self._spread(covariance))
@@ -234,12 +237,12 @@ class ConditionalEM:
 
     # -- maximisation
 
-    def _maximise(self, z, covariance):
+    def _maximise(self, z, covariance, shrinking=True):
         """Regress the spectra on all terms.
 
-        Where entries have weights of their own, the normal equations of a bin are
-        those of equal weights times the mean weight of the bin; the step with the true
-        residuals then goes most of the way, and further passes the rest.
+        Where entries have weights of their own, the normal equations of equal weights
+        give the direction of a step, and an exact search along it the length, in each
+        bin: residuals can but fall, and further passes go the rest of the way.
         """
         dtype = self.S.dtype
         m = self.phi_mean.shape[1]
@@ -258,16 +261,37 @@ class ConditionalEM:
             gradient += terms.T @ residual
             normal += terms.T @ terms
         total = np.maximum(total, np.finfo(np.float64).tiny)
-        if self.sigma is not None or self.missing is not None:
+        own_weights = self.sigma is not None or self.missing is not None
+        if own_weights:
             gradient /= total / len(self.S)
         gradient[m:] -= H @ old[m:]
         ridge = 1e-8 * np.trace(normal) / len(normal)
-        new = old + np.linalg.solve(normal + ridge * np.eye(len(normal)), gradient)
+        step = np.linalg.solve(normal + ridge * np.eye(len(normal)), gradient)
+        if own_weights:
+            step *= self._length(step, gradient, z, H, total)
+        new = old + step
         loadings = new[m:].reshape(self.phi.shape[1], self.k, -1)
-        loadings, self.rank = shrink(loadings, np.sqrt(total))
+        self.rank = np.full(len(total), min(loadings.shape[:2]))
+        if shrinking:
+            loadings, self.rank = shrink(loadings, np.sqrt(total))
         self.decoder = Decoder(
             new[:m].astype(dtype), loadings.astype(dtype), self.decoder.noise
         )
+
+    def _length(self, step, gradient, z, H, total):
+        """Return how far along a step the weighted residuals are smallest."""
+        m = self.phi_mean.shape[1]
+        dtype = self.S.dtype
+        single = step.astype(dtype)
+        curvature = np.zeros(step.shape[1])
+        for rows, block, phi_mean, phi, variance, missing in self._blocks():
+            change = Decoder.terms(phi_mean, phi, z[rows].astype(dtype)) @ single
+            weights = self.decoder.weights(block.shape, variance, missing)
+            curvature += (weights * change**2).sum(axis=0, dtype=np.float64)
+        curvature /= total / len(self.S)
+        curvature += np.einsum("ip,ip->p", step[m:], H @ step[m:])
+        slope = np.einsum("ip,ip->p", step, gradient)
+        return slope / np.maximum(curvature, np.finfo(np.float64).tiny)
 
 
 def shrink(loadings, precision):

@@ -5,6 +5,8 @@ from numbers import Integral
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
@@ -199,10 +201,9 @@ class ConditionedTransformer(
             If the number of columns is another.
         """
         check_is_fitted(self)
-        X = np.asarray(X)
-        X = X.astype(np.float32 if X.dtype == np.float32 else np.float64, copy=False)
+        X = check_array(X, dtype=[np.float64, np.float32])
         k, n_conditions = self._n_latents, len(self.condition_indices_)
-        if X.ndim != 2 or X.shape[1] != k + n_conditions:
+        if X.shape[1] != k + n_conditions:
             raise ValueError(
                 f"X must have {k} latent variables and {n_conditions} label(s) in each"
                 f" row, got shape {X.shape}."
@@ -289,9 +290,21 @@ class ConditionedTransformer(
 def explained(S, model):
     """Return the share of the variance of spectra that a model explains."""
     seen = ~np.isnan(S)
-    mean = np.sum(S, axis=0, where=seen) / np.maximum(seen.sum(axis=0), 1)
-    error = np.square(S - model, dtype=np.float64).sum(where=seen)
-    total = np.square(S - mean, dtype=np.float64).sum(where=seen)
+    n_seen = np.maximum(seen.sum(axis=0), 1)
+    mean = np.sum(S, axis=0, where=seen, dtype=np.float64) / n_seen
+    error = total = 0.0
+    for start in range(0, len(S), 256):
+        rows = slice(start, start + 256)
+        keep = seen[rows] & ~np.isnan(model[rows])
+        error += np.square(S[rows] - model[rows], dtype=np.float64).sum(where=keep)
+        total += np.square(S[rows] - mean).sum(where=keep)
+    if not total > 0:
+        warnings.warn(
+            "The score is not defined for spectra that do not differ, such as one row.",
+            UndefinedMetricWarning,
+            stacklevel=3,
+        )
+        return np.nan
     return float(1 - error / total)
 
 

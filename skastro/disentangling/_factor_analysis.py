@@ -97,8 +97,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     shrunk by its singular values, since a bin responds to few abundances.
 
     With missing bins or `sigma`, entries have weights of their own: the expectation
-    step is exact, and maximisation is one step of preconditioned regression a pass,
-    in which the posterior covariances count with the mean weight of a bin.
+    step is exact, and maximisation is one step of preconditioned regression a pass
+    with a line search in each bin, in which the posterior covariances count with the
+    mean weight of a bin.
 
     References
     ----------
@@ -181,6 +182,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             of components and polynomials, or `sigma` does not fit.
         """
         S, U = self._fit_columns(X)
+        self._with_sigma = sigma is not None
         sigma = self._check_sigma(sigma, S)
         n, p = S.shape
         if self.n_components > min(n, p):
@@ -218,13 +220,17 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         self.mean_coef_ = em.decoder.mean
         self.loadings_ = em.decoder.loadings
         self.noise_variance_ = em.decoder.noise
-        self._with_sigma = sigma is not None
+        # a bin that was never seen has no spectrum to be decoded to
+        self.mean_coef_[:, np.broadcast_to(em.n_observed, p) == 0] = np.nan
         self._n_fitted = n
         typical = em.covariance + self._frame_variance(phi)
         self.latent_metric_ = np.linalg.inv(2 * typical.mean(axis=0))
-        k = self.n_components
-        self._n_features_out = _covariance.n_packed(k) if self.with_covariance else k
         return self
+
+    @property
+    def _n_features_out(self):
+        k = self._n_latents
+        return _covariance.n_packed(k) if self.with_covariance else k
 
     def _progress(self):
         from tqdm.auto import tqdm
@@ -304,7 +310,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         Returns
         -------
         spectra : ndarray of shape (n_samples, n_bins)
-            Without noise, and complete.
+            Without noise, and complete but for bins that were never seen.
 
         Raises
         ------
@@ -353,6 +359,11 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
                     " it; give the errors of these stars too."
                 )
             return None
+        if not self._with_sigma:
+            raise ValueError(
+                "`sigma` is given, but `fit` had none: its noise holds the errors"
+                " already. Give `sigma` to both or to neither."
+            )
         sigma = check_array(
             sigma, dtype=S.dtype, ensure_all_finite=False, input_name="sigma"
         )
@@ -404,6 +415,13 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         return z, covariance
 
     def _decode(self, Z, U):
-        phi_mean, phi = self._phi(U, Z.dtype)
+        dtype = np.result_type(Z.dtype, self.loadings_.dtype)
+        if self.loadings_.dtype == np.float32:
+            dtype = np.float32
         decoder = Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
-        return decoder.decode(phi_mean, phi, Z)
+        spectra = np.empty((len(Z), self.mean_coef_.shape[1]), dtype=dtype)
+        for start in range(0, len(Z), ROWS):
+            rows = slice(start, start + ROWS)
+            phi_mean, phi = self._phi(U[rows], dtype)
+            spectra[rows] = decoder.decode(phi_mean, phi, Z[rows].astype(dtype))
+        return spectra

@@ -7,7 +7,8 @@ from .. import _covariance
 
 #: Stars of one group, about; all covariances of a group have one bound.
 _GROUP = 100
-#: Pairs that are computed at once.
+#: Pairs that are bounded at once, and that are computed at once.
+_TABLE = 2**21
 _PAIRS = 2**15
 
 
@@ -29,7 +30,7 @@ def n_nearer_overlap(z, C, y, twins):
     y : ndarray of shape (n_samples,)
         Labels, equal for siblings.
     twins : list of ndarray of int
-        Siblings of each row.
+        Rows of the label of each, itself among them; empty for stars without one.
 
     Returns
     -------
@@ -38,11 +39,12 @@ def n_nearer_overlap(z, C, y, twins):
     """
     k = z.shape[1]
     limits = np.full(len(z), -np.inf)
-    for i, siblings in enumerate(twins):
-        if len(siblings):
-            limits[i] = _overlap(z, C, np.full(len(siblings), i), siblings).min()
+    for i, group in enumerate(twins):
+        near = group[group != i]
+        if len(near):
+            limits[i] = _overlap(z, C, np.full(len(near), i), near).min()
     known = np.isfinite(limits)
-    limits[known] += 1e-10 * np.abs(limits[known])
+    limits[known] += 1e-10 * (1 + np.abs(limits[known]))
     root = np.exp(np.linalg.slogdet(C)[1] / k)
     groups, bounds = _groups(C)
     counts = np.where(known, 0, -1)
@@ -52,20 +54,29 @@ def n_nearer_overlap(z, C, y, twins):
             continue
         for j_group, j_bound in zip(groups, bounds, strict=True):
             whitening = np.linalg.cholesky(np.linalg.inv(i_bound + j_bound))
-            centre = z[j_group].mean(axis=0)
-            a = (z[own] - centre) @ whitening
-            b = (z[j_group] - centre) @ whitening
-            distance = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1) - 2 * a @ b.T
-            distance += k * np.log(root[own][:, None] + root[j_group])
-            i, j = np.nonzero(distance <= limits[own][:, None] + 1e-6)
-            i, j = own[i], j_group[j]
-            stranger = y[i] != y[j]
-            i, j = i[stranger], j[stranger]
-            for start in range(0, len(i), _PAIRS):
-                part = slice(start, start + _PAIRS)
-                near = _overlap(z, C, i[part], j[part]) <= limits[i[part]]
-                np.add.at(counts, i[part][near], 1)
+            step = max(1, _TABLE // len(j_group))
+            for start in range(0, len(own), step):
+                rows = own[start : start + step]
+                i, j = _candidates(z, root, limits, rows, j_group, whitening)
+                stranger = y[i] != y[j]
+                i, j = i[stranger], j[stranger]
+                for first in range(0, len(i), _PAIRS):
+                    part = slice(first, first + _PAIRS)
+                    near = _overlap(z, C, i[part], j[part]) <= limits[i[part]]
+                    np.add.at(counts, i[part][near], 1)
     return counts
+
+
+def _candidates(z, root, limits, rows, others, whitening):
+    """Return pairs of rows whose bounds do not rule them out."""
+    centre = z[others].mean(axis=0)
+    a, b = (z[rows] - centre) @ whitening, (z[others] - centre) @ whitening
+    sizes = (a**2).sum(axis=1)[:, None] + (b**2).sum(axis=1)
+    bound = sizes - 2 * a @ b.T
+    bound += z.shape[1] * np.log(root[rows][:, None] + root[others])
+    # the difference of large numbers may be off by their rounding
+    i, j = np.nonzero(bound <= limits[rows][:, None] + 1e-6 + 1e-12 * sizes)
+    return rows[i], others[j]
 
 
 def _overlap(z, C, i, j):

@@ -1,10 +1,15 @@
 """Twins: how many strangers are nearer to a star than its twin."""
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length, check_random_state
+from sklearn.utils import (
+    check_array,
+    check_consistent_length,
+    check_random_state,
+    column_or_1d,
+)
 
 from .. import _covariance
-from .._labels import clusters_of
+from .._labels import is_field
 from ._doppelganger import flat
 from ._overlap import n_nearer_overlap
 
@@ -62,11 +67,11 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
     array([1, 1, 2, 1])
     """
     Z = check_array(Z, dtype=np.float64)
-    y = np.asarray(y)
+    y = column_or_1d(y)
     check_consistent_length(Z, y)
-    twins = siblings(y, field_label)
+    y, twins = siblings(y, field_label)
     if not with_covariance:
-        return _n_nearer(Z - Z.mean(axis=0), y, twins)
+        return _n_nearer(Z - np.median(Z, axis=0), y, twins)
     k = _covariance.order(Z.shape[1])
     if k is None:
         raise ValueError(
@@ -84,17 +89,42 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
 
 
 def siblings(y, field_label):
-    """Return a list of the siblings of each row, as arrays of row numbers."""
-    of_field, labels, counts = clusters_of(y, field_label)
-    if not np.any(counts > 1):
+    """Return labels as numbers, and for each row the rows of its label.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_samples,)
+        Labels.
+    field_label : int or str
+        The label of stars without a twin.
+
+    Returns
+    -------
+    codes : ndarray of int of shape (n_samples,)
+        -1 for stars without a twin.
+    twins : list of ndarray of int
+        One array serves all rows of a label; empty for stars without a twin.
+    """
+    if y.dtype.kind == "f" and np.isnan(y).any():
+        raise ValueError("y contains NaN; mark stars without a twin by `field_label`.")
+    field = is_field(y, field_label)
+    _, codes, counts = np.unique(
+        y.astype(str) if y.dtype.kind == "O" else y,
+        return_inverse=True,
+        return_counts=True,
+    )
+    alone = field | (counts[codes] < 2)
+    if alone.all():
         raise ValueError("y has no two stars of one label: give twins one label.")
     twins = [np.empty(0, dtype=int)] * len(y)
-    order = np.argsort(y, kind="stable")
-    order = order[~of_field[order]]
-    for rows in np.split(order, np.flatnonzero(y[order][1:] != y[order][:-1]) + 1):
-        for row in rows:
-            twins[row] = rows[rows != row]
-    return twins
+    rows = np.argsort(codes, kind="stable")
+    rows = rows[~alone[rows]]
+    for group in np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1):
+        for row in group:
+            twins[row] = group
+    # every star without a twin is a stranger to all
+    codes[field] = -1
+    return codes, twins
 
 
 def _n_nearer(Z, y, twins):
@@ -111,13 +141,14 @@ def _n_nearer(Z, y, twins):
     for start in range(0, len(rows), step):
         block = rows[start : start + step]
         distance = left[block] @ right
+        distance[np.arange(len(block)), block] = np.inf
         limit = np.array(
             [d[twins[i]].min() for d, i in zip(distance, block, strict=True)]
         )
         limit += TIE * (np.abs(limit) + square[block])
         near = np.count_nonzero(distance <= limit[:, None], axis=1)
         own = [
-            np.count_nonzero(d[np.append(twins[i], i)] <= t)
+            np.count_nonzero(d[twins[i]] <= t)
             for d, t, i in zip(distance, limit, block, strict=True)
         ]
         counts[block] = near - own
@@ -164,12 +195,13 @@ def twin_recovery_curve(n_false):
     return n, fraction
 
 
-def twin_recovery_scorer(estimator, X, y):
+def twin_recovery_scorer(estimator, X, y, *, params=None):
     """Score a transformer by the share of stars whose twin is nearest of all.
 
     Higher is better; 1 is perfect. For `GridSearchCV(scoring=twin_recovery_scorer)`
     over anything that ends in a disentangler; give its splitter twins as groups, so
-    that they are not parted: ``GroupKFold`` with ``groups=y``.
+    that they are not parted: ``GroupKFold`` with ``groups=y``, in which a star without
+    a twin should be a group of its own.
 
     Parameters
     ----------
@@ -180,6 +212,8 @@ def twin_recovery_scorer(estimator, X, y):
         Stars.
     y : array-like of shape (n_samples,)
         Equal for twins; -1 for stars without one.
+    params : dict, default=None
+        Further arguments of `transform`, such as ``{"sigma": sigma}``.
 
     Returns
     -------
@@ -193,12 +227,12 @@ def twin_recovery_scorer(estimator, X, y):
     >>> twin_recovery_scorer(StandardScaler().fit(X), X, [0, 0, 1, 1])
     1.0
     """
-    Z, with_covariance = latents(estimator, X)
+    Z, with_covariance = latents(estimator, X, params=params)
     n_false = n_false_twins(Z, y, with_covariance=with_covariance)
     return float(np.mean(n_false[n_false >= 0] == 0))
 
 
-def latents(estimator, X, one_metric=False):
+def latents(estimator, X, one_metric=False, params=None):
     """Return a star's latents as they are to be compared.
 
     Parameters
@@ -209,6 +243,8 @@ def latents(estimator, X, one_metric=False):
         Stars.
     one_metric : bool, default=False
         Whether distances are to be Euclidean, also where errors are known.
+    params : dict, default=None
+        Further arguments of `transform`, such as `sigma`.
 
     Returns
     -------
@@ -217,7 +253,7 @@ def latents(estimator, X, one_metric=False):
     with_covariance : bool
         Whether they are.
     """
-    Z = np.asarray(estimator.transform(X))
+    Z = np.asarray(estimator.transform(X, **(params or {})))
     last = flat(estimator)[-1]
     metric = getattr(last, "latent_metric_", None)
     with_covariance = getattr(last, "with_covariance", False)

@@ -106,11 +106,14 @@ class TwinDistanceDisplay:
         -------
         display : TwinDistanceDisplay
         """
-        Z, y = np.asarray(Z, dtype=np.float64), np.asarray(y)
-        near = siblings(y, -1)
-        i = np.flatnonzero([len(rows) > 0 for rows in near])
+        Z = np.asarray(Z, dtype=np.float64)
+        y, groups = siblings(np.asarray(y), -1)
         twins = np.array(
-            [np.linalg.norm(Z[near[row]] - Z[row], axis=1).min() for row in i]
+            [
+                np.linalg.norm(Z[group[group != row]] - Z[row], axis=1).min()
+                for row, group in enumerate(groups)
+                if len(group)
+            ]
         )
         rng = check_random_state(random_state)
         a, b = rng.randint(len(Z), size=(2, n_random))
@@ -119,7 +122,7 @@ class TwinDistanceDisplay:
         return cls(twins, randoms).plot(ax, **kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, ax=None, **kwargs):
+    def from_estimator(cls, estimator, X, y, *, params=None, ax=None, **kwargs):
         """Draw the distances in the latent metric of an estimator.
 
         Parameters
@@ -130,6 +133,8 @@ class TwinDistanceDisplay:
             Stars.
         y : array-like of shape (n_samples,)
             Equal for twins; -1 for stars without one.
+        params : dict, default=None
+            Further arguments of `transform`, such as ``{"sigma": sigma}``.
         ax : matplotlib Axes, default=None
             Where to draw.
         **kwargs : dict
@@ -139,7 +144,7 @@ class TwinDistanceDisplay:
         -------
         display : TwinDistanceDisplay
         """
-        Z, _ = latents(estimator, X, one_metric=True)
+        Z, _ = latents(estimator, X, one_metric=True, params=params)
         return cls.from_predictions(Z, y, ax=ax, **kwargs)
 
 
@@ -236,7 +241,9 @@ class TwinRecoveryDisplay:
         return cls(*twin_recovery_curve(n_false), name).plot(ax, **kwargs)
 
     @classmethod
-    def from_estimator(cls, estimator, X, y, *, name=None, ax=None, **kwargs):
+    def from_estimator(
+        cls, estimator, X, y, *, params=None, name=None, ax=None, **kwargs
+    ):
         """Draw the curve of a fitted estimator.
 
         Parameters
@@ -247,6 +254,8 @@ class TwinRecoveryDisplay:
             Stars.
         y : array-like of shape (n_samples,)
             Equal for twins; -1 for stars without one.
+        params : dict, default=None
+            Further arguments of `transform`, such as ``{"sigma": sigma}``.
         name : str, default=None
             For the legend; by default the name of the class.
         ax : matplotlib Axes, default=None
@@ -258,7 +267,7 @@ class TwinRecoveryDisplay:
         -------
         display : TwinRecoveryDisplay
         """
-        Z, with_covariance = latents(estimator, X)
+        Z, with_covariance = latents(estimator, X, params=params)
         n_false = n_false_twins(Z, y, with_covariance=with_covariance)
         name = type(estimator).__name__ if name is None else name
         return cls.from_predictions(n_false, name=name, ax=ax, **kwargs)
@@ -333,7 +342,9 @@ class RecastDisplay:
         return self
 
     @classmethod
-    def from_estimator(cls, estimator, X, pair, *, wavelength=None, **kwargs):
+    def from_estimator(
+        cls, estimator, X, pair, *, wavelength=None, params=None, **kwargs
+    ):
         """Recast one star to the labels of another.
 
         Parameters
@@ -346,6 +357,8 @@ class RecastDisplay:
             Rows of the star and of its twin.
         wavelength : array-like of shape (n_bins,), default=None
             Of the bins [Angstrom]; their numbers by default.
+        params : dict, default=None
+            Further arguments of `recast`, such as ``{"sigma": sigma_of_the_star}``.
         **kwargs : dict
             For `plot`.
 
@@ -367,10 +380,14 @@ class RecastDisplay:
         ... )
         """
         check_is_fitted(estimator)
-        rows = np.asarray(X)[list(pair)]
+        if hasattr(X, "iloc"):
+            rows, star = X.iloc[list(pair)].to_numpy(), X.iloc[[pair[0]]]
+        else:
+            rows = np.asarray(X)[list(pair)]
+            star = rows[:1]
         spectra = rows[:, estimator.spectrum_indices_]
         u_new = rows[1, estimator.condition_indices_]
-        recast = estimator.recast(X[pair[0] : pair[0] + 1], u_new)[0]
+        recast = estimator.recast(star, u_new, **(params or {}))[0]
         if wavelength is None:
             wavelength = np.arange(spectra.shape[1])
         return cls(np.asarray(wavelength), *spectra, recast).plot(**kwargs)
