@@ -206,10 +206,13 @@ def semi_real(n_stars):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("stars", choices=("synthetic", "semireal"))
+    parser.add_argument("stars", nargs="?", choices=("synthetic", "semireal"))
     parser.add_argument("--n-stars", type=int, default=10_000)
     args = parser.parse_args()
-    {"synthetic": synthetic, "semireal": semi_real}[args.stars](args.n_stars)
+    if args.stars != "semireal":
+        synthetic(args.n_stars)
+    if args.stars != "synthetic":
+        semi_real(args.n_stars)
 
 
 if __name__ == "__main__":
