@@ -15,6 +15,7 @@ class PolyDisentangler(ConditionedTransformer):
     """Disentangle by regressing away a polynomial of the labels, bin by bin.
 
     What the polynomial leaves of a spectrum is reduced to its principal components.
+    `recast` adds all that it leaves to the polynomial at the new labels.
 
     Parameters
     ----------
@@ -135,29 +136,6 @@ class PolyDisentangler(ConditionedTransformer):
 
     def _decode(self, Z, U):
         return Z @ self.components_ + self._mean(U, Z.dtype)
-
-    def recast(self, X, u_new):
-        """Return stars as they would look at other labels.
-
-        The residual of a star, all of it, is added to the polynomial at its new labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Spectra and labels, in the columns of `fit`.
-        u_new : array-like of shape (n_samples, n_conditions) or (n_conditions,)
-            Labels to give them, in the order of ``condition_columns``.
-
-        Returns
-        -------
-        spectra : ndarray of shape (n_samples, n_bins)
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit.
-        """
-        return super().recast(X, u_new)
 
     def _recast(self, S, U, u_new):
         return S - self._mean(U, S.dtype) + self._mean(u_new, S.dtype)
