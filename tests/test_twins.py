@@ -206,3 +206,14 @@ def test_labels_of_any_kind():
         n_false_twins(Z, np.where(y < 0, np.nan, y))
     with pytest.raises(ValueError, match="1d"):
         n_false_twins(Z, np.column_stack([y, y]))
+
+
+def test_rounding_of_covariances_is_forgiven():
+    Z, y = twins(50, 3, 0.0)
+    rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
+    C = (rotation * [1e2, 1.0, 1e-6]) @ rotation.T
+    packed = _covariance.pack(Z, np.broadcast_to(C, (100, 3, 3))).astype(np.float32)
+    assert np.all(n_false_twins(packed, y, with_covariance=True) == 0)
+    negative = _covariance.pack(Z, np.broadcast_to(np.diag([1, 1, -0.1]), (100, 3, 3)))
+    with pytest.raises(ValueError, match="not positive definite"):
+        n_false_twins(negative, y, with_covariance=True)
