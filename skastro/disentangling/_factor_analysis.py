@@ -101,6 +101,11 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     with a line search in each bin, in which the posterior covariances count with the
     mean weight of a bin.
 
+    What the model leaves out, such as responses that are not linear in z, counts as
+    noise, independent from bin to bin. In simulated spectra without noise it is all
+    there is, and not independent: errors are then far too small, and twins are missed.
+    Add noise to such spectra.
+
     References
     ----------
     The idea of conditioning on labels is of *Decoding Astronomical Spectra Using
