@@ -4,8 +4,6 @@ Fits see 10,000 stars without a twin; another 10,000, in pairs, are ranked.
 """
 
 import argparse
-import importlib.util
-import time
 
 import helpers
 import numpy as np
@@ -31,12 +29,6 @@ def noisy(X, snr, seed):
     return X + rng.standard_normal(X.shape, dtype=np.float32) / np.float32(snr)
 
 
-def timed(function):
-    start = time.process_time()
-    result = function()
-    return result, time.process_time() - start
-
-
 def supervised(Z_train, a_train, Z, y):
     """Twins by abundances that are read from residuals linearly, errors whitened."""
     model = LinearRegression().fit(Z_train, a_train)
@@ -53,7 +45,7 @@ def one_case(train, test, snr, n_labels, with_sigma=False, diagnose=False):
     y, shares, seconds, extra = test["y"], {}, {}, {}
 
     poly = PolyDisentangler(labels, random_state=0)
-    _, seconds["poly"] = timed(lambda: poly.fit(X))
+    _, (seconds["poly"],) = helpers.cpu_time(lambda: poly.fit(X))
     Z = poly.transform(X_test)
     shares["poly"] = recovered(n_false_twins(Z, y))
     unknown = slice(1, None) if n_labels == 3 else slice(None)
@@ -64,7 +56,7 @@ def one_case(train, test, snr, n_labels, with_sigma=False, diagnose=False):
     params = {}
     if with_sigma:
         params = {"sigma": np.full(X.shape, 1 / snr, dtype=np.float32)}
-    _, seconds["cfa"] = timed(lambda: model.fit(X, **params))
+    _, (seconds["cfa"],) = helpers.cpu_time(lambda: model.fit(X, **params))
     Z = model.transform(X_test, **params)
     k = model.n_components
     shares["cfa"] = recovered(n_false_twins(Z, y, with_covariance=True))
@@ -96,12 +88,9 @@ def physical(n_stars):
 
 def semireal(n_stars):
     """Return the same of the semi-real stars, and None where these are absent."""
-    path = helpers.SHARED.parent / "tools" / "semireal_apogee.py"
-    if not path.exists():
+    tool = helpers.semireal_apogee()
+    if tool is None:
         return None
-    spec = importlib.util.spec_from_file_location("semireal_apogee", path)
-    tool = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(tool)
     sets = []
     for seed, step in ((1, 2), (2, 1)):
         n_pairs = n_stars * step // 2

@@ -1,7 +1,6 @@
 """RSCA: doppelganger rates on semi-real and real stars, and the evaluation's speed."""
 
 import argparse
-import sys
 import warnings
 
 import helpers
@@ -70,9 +69,7 @@ def peers():
 
 def semireal(seed):
     """Return rates of every method on one set of clusters."""
-    sys.path.insert(0, str(helpers.SHARED.parent / "tools"))
-    from semireal_apogee import open_clusters
-
+    open_clusters = helpers.semireal_apogee().open_clusters
     X, sigma, y, labels = open_clusters(seed=seed)
     columns = [c for c in labels if c.endswith("_fe") or c == "fe_h"]
     abundances = labels[columns].to_numpy()
@@ -267,8 +264,7 @@ def main():
         " MAD.",
         speed_table(args.field, args.repeats),
     ]
-    tool = helpers.SHARED.parent / "tools" / "semireal_apogee.py"
-    if (helpers.SHARED / "stellar").is_dir() and tool.is_file():
+    if (helpers.SHARED / "stellar").is_dir() and helpers.semireal_apogee():
         sections += [
             "## Semi-real clusters: global doppelganger rate, leave one cluster out",
             "9,583 field stars with real APOGEE labels and abundances, 22 clusters of"

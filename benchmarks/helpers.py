@@ -5,6 +5,7 @@ import os
 # one thread, so that CPU time is wall time and peers are alike
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+import importlib
 import platform
 import shlex
 import sys
@@ -16,6 +17,16 @@ import numpy as np
 
 RESULTS = Path(__file__).parent / "results"
 SHARED = Path(__file__).parents[2] / "shared" / "data"
+
+
+def semireal_apogee():
+    """Return the module that makes semi-real stars, None where it is absent."""
+    folder = SHARED.parent / "tools"
+    if not (folder / "semireal_apogee.py").exists():
+        return None
+    if str(folder) not in sys.path:
+        sys.path.insert(0, str(folder))
+    return importlib.import_module("semireal_apogee")
 
 
 def environment(*packages):

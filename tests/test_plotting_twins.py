@@ -6,20 +6,20 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 
 matplotlib.use("Agg")
-import matplotlib.pyplot as plt  # noqa: E402
+import matplotlib.pyplot as plt
 
-from skastro.datasets import make_twin_spectra  # noqa: E402
-from skastro.disentangling import (  # noqa: E402
+from skastro.datasets import make_twin_spectra
+from skastro.disentangling import (
     ConditionalFactorAnalysis,
     PolyDisentangler,
 )
-from skastro.metrics import n_false_twins, twin_recovery_scorer  # noqa: E402
-from skastro.plotting import (  # noqa: E402
+from skastro.metrics import n_false_twins, twin_recovery_scorer
+from skastro.plotting import (
     RecastDisplay,
     TwinDistanceDisplay,
     TwinRecoveryDisplay,
 )
-from skastro.preprocessing import append_conditions  # noqa: E402
+from skastro.preprocessing import append_conditions
 
 
 @pytest.fixture(autouse=True)

@@ -47,8 +47,7 @@ class ConditionalEM:
         n = len(self.S)
         S = self.S
         if self.missing is not None:
-            with np.errstate(invalid="ignore"):
-                mean = np.nansum(S, axis=0) / np.maximum(self.n_observed, 1)
+            mean = np.nansum(S, axis=0) / np.maximum(self.n_observed, 1)
             S = np.where(self.missing, mean.astype(S.dtype), S)
         phi_mean = self.phi_mean.astype(S.dtype)
         mean = phi_mean.T @ S / n

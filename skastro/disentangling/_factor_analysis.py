@@ -293,7 +293,6 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             If labels are far outside the range of training.
         """
         S, U = self._checked(X)
-        sigma = self._check_sigma(sigma, S)
         if not self.with_covariance:
             return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
         z, covariance = self._posterior(S, U, sigma, 1 / _covariance.WIDE)
@@ -324,7 +323,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         """
         S, U = self._checked(X)
         u_new = self._new_labels(u_new, U)
-        z, _ = self._posterior(S, U, self._check_sigma(sigma, S), 1.0)
+        z, _ = self._posterior(S, U, sigma, 1.0)
         return self._decode(z, u_new).astype(S.dtype, copy=False)
 
     def score(self, X, y=None, sigma=None):
@@ -348,12 +347,16 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             1 for a perfect reconstruction, 0 for one as good as the mean spectrum.
         """
         S, U = self._checked(X)
-        z, _ = self._posterior(S, U, self._check_sigma(sigma, S), 1.0)
+        z, _ = self._posterior(S, U, sigma, 1.0)
         return explained(S, self._decode(z, U))
 
     @property
     def _n_latents(self):
         return self.loadings_.shape[1]
+
+    @property
+    def _decoder(self):
+        return Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
 
     def _check_sigma(self, sigma, S):
         """Return the errors of the bins, validated."""
@@ -402,10 +405,11 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     def _posterior(self, S, U, sigma, precision):
         """Return means and covariances of z with a prior of given precision."""
+        sigma = self._check_sigma(sigma, S)
         k = self._n_latents
         z, covariance = np.empty((len(S), k)), np.empty((len(S), k, k))
         dtype = np.result_type(S.dtype, self.loadings_.dtype)
-        decoder = Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
+        decoder = self._decoder
         for start in range(0, len(S), ROWS):
             rows = slice(start, start + ROWS)
             phi_mean, phi = self._phi(U[rows], dtype)
@@ -420,10 +424,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         return z, covariance
 
     def _decode(self, Z, U):
-        dtype = np.result_type(Z.dtype, self.loadings_.dtype)
-        if self.loadings_.dtype == np.float32:
-            dtype = np.float32
-        decoder = Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
+        decoder, dtype = self._decoder, self.loadings_.dtype
         spectra = np.empty((len(Z), self.mean_coef_.shape[1]), dtype=dtype)
         for start in range(0, len(Z), ROWS):
             rows = slice(start, start + ROWS)
