@@ -5,13 +5,7 @@ import torch
 from scipy.special import erf
 from torch import nn
 
-ACTIVATIONS = {
-    "relu": nn.ReLU,
-    "silu": nn.SiLU,
-    "gelu": nn.GELU,
-    "selu": nn.SELU,
-    "tanh": nn.Tanh,
-}
+from .._torch import perceptron
 
 
 class MultilayerPerceptron(nn.Module):
@@ -29,12 +23,7 @@ class MultilayerPerceptron(nn.Module):
 
     def __init__(self, n_features, n_outputs, hidden_layer_sizes, activation):
         super().__init__()
-        layers, width = [], n_features
-        for size in hidden_layer_sizes:
-            layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
-            width = size
-        layers.append(nn.Linear(width, n_outputs))
-        self.layers = nn.Sequential(*layers)
+        self.layers = perceptron(n_features, hidden_layer_sizes, n_outputs, activation)
 
     def forward(self, X):
         """Return the outputs of a batch."""

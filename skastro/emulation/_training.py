@@ -1,112 +1,24 @@
 """One training run of one network, in skorch."""
 
-from contextlib import contextmanager
-
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
 from .._random import torch_seed
+from .._torch import (
+    ProgressBar,
+    TensorBatches,
+    optimizer_class,
+    resolve_device,
+    training_threads,
+)
 
 #: Optimiser steps of a fit with ``max_epochs="auto"``.
 AUTO_STEPS = 3000
-
-#: Widest layer of a network that is trained on one thread.
-SMALL_NETWORK = 256
-
-
-def optimizer_class(name):
-    """Return the torch optimiser of a name."""
-    if name == "soap":
-        from pytorch_optimizer import SOAP
-
-        return SOAP
-    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
-
-
-@contextmanager
-def training_threads(module, device):
-    """Train small networks on one thread.
-
-    Their matrix products are too small to share: more threads wait for each other
-    longer than they compute. It also makes a fit independent of the number of cores.
-    """
-    widest = max(max(p.shape) for p in module.parameters())
-    threads = torch.get_num_threads()
-    if device == "cpu" and widest <= SMALL_NETWORK:
-        torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
-
-
-class TensorBatches:
-    """Batches of a data set that is held in tensors, without a loop over its rows.
-
-    Every epoch is cut into batches of equal size, up to one row, so that no batch is
-    too small to be a fair sample.
-
-    Parameters
-    ----------
-    dataset : skorch.dataset.Dataset
-        With tensors ``X`` and ``y``.
-    batch_size : int
-        Largest size of a batch.
-    shuffle : bool, default=False
-        Whether to draw a new order each epoch.
-    """
-
-    def __init__(self, dataset, batch_size, shuffle=False):
-        self.X, self.y = dataset.X, dataset.y
-        self.batch_size = batch_size
-        self.shuffle = shuffle
-
-    def __len__(self):
-        return -(-len(self.X) // self.batch_size)
-
-    def __iter__(self):
-        if self.shuffle:
-            order = torch.randperm(len(self.X)).to(self.X.device)
-            for rows in torch.tensor_split(order, len(self)):
-                yield self.X[rows], self.y[rows]
-        else:
-            yield from zip(
-                torch.tensor_split(self.X, len(self)),
-                torch.tensor_split(self.y, len(self)),
-                strict=True,
-            )
-
-
-class ProgressBar(Callback):
-    """A progress bar over the epochs, with the latest losses."""
-
-    def __init__(self, description):
-        self.description = description
-
-    def on_train_begin(self, net, **kwargs):
-        """Open the bar."""
-        from tqdm.auto import tqdm
-
-        self.bar_ = tqdm(total=net.max_epochs, desc=self.description, unit="epoch")
-
-    def on_epoch_end(self, net, **kwargs):
-        """Advance it."""
-        last = net.history[-1]
-        losses = {"loss": f"{last['train_loss']:.2e}"}
-        if "valid_loss" in last:
-            losses["validation"] = f"{last['valid_loss']:.2e}"
-        self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
-
-    def on_train_end(self, net, **kwargs):
-        """Close it."""
-        self.bar_.close()
-        del self.bar_
 
 
 def criterion(loss, huber_delta):
@@ -245,40 +157,6 @@ def restore_network(module, module_params, state, settings):
         ).initialize()
     net.module_.load_state_dict({k: torch.from_numpy(v) for k, v in state.items()})
     return net
-
-
-def resolve_device(device):
-    """Return the torch device of a ``device`` parameter.
-
-    Parameters
-    ----------
-    device : str
-        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, … or ``"auto"``: CUDA where there is one.
-
-    Returns
-    -------
-    device : str
-
-    Raises
-    ------
-    ValueError
-        If CUDA is asked for and there is none.
-    """
-    if device == "auto":
-        return "cuda" if torch.cuda.is_available() else "cpu"
-    try:
-        torch.device(device)
-    except RuntimeError:
-        raise ValueError(
-            f"`device` is {device!r}, which torch does not know; use 'cpu', 'cuda' or"
-            " 'auto'."
-        ) from None
-    if str(device).startswith("cuda") and not torch.cuda.is_available():
-        raise ValueError(
-            f"`device` is {device!r}, but torch finds no CUDA device; use 'cpu' or"
-            " 'auto'."
-        )
-    return device
 
 
 def affine(values, kind):

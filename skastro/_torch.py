@@ -1,0 +1,152 @@
+"""What trainings of networks share: devices, batches, threads, progress."""
+
+from contextlib import contextmanager
+
+import torch
+from skorch.callbacks import Callback
+from torch import nn
+
+#: Widest layer of a network that is trained on one thread.
+SMALL_NETWORK = 256
+
+ACTIVATIONS = {
+    "relu": nn.ReLU,
+    "silu": nn.SiLU,
+    "gelu": nn.GELU,
+    "selu": nn.SELU,
+    "tanh": nn.Tanh,
+}
+
+
+def perceptron(n_inputs, hidden_layer_sizes, n_outputs, activation):
+    """Return fully connected layers with one activation between them."""
+    layers, width = [], n_inputs
+    for size in hidden_layer_sizes:
+        layers += [nn.Linear(width, size), ACTIVATIONS[activation]()]
+        width = size
+    layers.append(nn.Linear(width, n_outputs))
+    return nn.Sequential(*layers)
+
+
+def optimizer_class(name):
+    """Return the torch optimiser of a name."""
+    if name == "soap":
+        from pytorch_optimizer import SOAP
+
+        return SOAP
+    return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
+
+
+@contextmanager
+def training_threads(module, device):
+    """Train small networks on one thread.
+
+    Their matrix products are too small to share: more threads wait for each other
+    longer than they compute. It also makes a fit independent of the number of cores.
+    """
+    widest = max(max(p.shape) for p in module.parameters())
+    threads = torch.get_num_threads()
+    if device == "cpu" and widest <= SMALL_NETWORK:
+        torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class TensorBatches:
+    """Batches of a data set that is held in tensors, without a loop over its rows.
+
+    Every epoch is cut into batches of equal size, up to one row, so that no batch is
+    too small to be a fair sample.
+
+    Parameters
+    ----------
+    dataset : skorch.dataset.Dataset
+        With tensors ``X`` and ``y``.
+    batch_size : int
+        Largest size of a batch.
+    shuffle : bool, default=False
+        Whether to draw a new order each epoch.
+    """
+
+    def __init__(self, dataset, batch_size, shuffle=False):
+        self.X, self.y = dataset.X, dataset.y
+        self.batch_size = batch_size
+        self.shuffle = shuffle
+
+    def __len__(self):
+        return -(-len(self.X) // self.batch_size)
+
+    def __iter__(self):
+        if self.shuffle:
+            order = torch.randperm(len(self.X)).to(self.X.device)
+            for rows in torch.tensor_split(order, len(self)):
+                yield self.X[rows], self.y[rows]
+        else:
+            yield from zip(
+                torch.tensor_split(self.X, len(self)),
+                torch.tensor_split(self.y, len(self)),
+                strict=True,
+            )
+
+
+class ProgressBar(Callback):
+    """A progress bar over the epochs, with the latest losses."""
+
+    def __init__(self, description):
+        self.description = description
+
+    def on_train_begin(self, net, **kwargs):
+        """Open the bar."""
+        from tqdm.auto import tqdm
+
+        self.bar_ = tqdm(total=net.max_epochs, desc=self.description, unit="epoch")
+
+    def on_epoch_end(self, net, **kwargs):
+        """Advance it."""
+        last = net.history[-1]
+        losses = {"loss": f"{last['train_loss']:.2e}"}
+        if "valid_loss" in last:
+            losses["validation"] = f"{last['valid_loss']:.2e}"
+        self.bar_.set_postfix(losses, refresh=False)
+        self.bar_.update()
+
+    def on_train_end(self, net, **kwargs):
+        """Close it."""
+        self.bar_.close()
+        del self.bar_
+
+
+def resolve_device(device):
+    """Return the torch device of a ``device`` parameter.
+
+    Parameters
+    ----------
+    device : str
+        ``"cpu"``, ``"cuda"``, ``"cuda:1"``, … or ``"auto"``: CUDA where there is one.
+
+    Returns
+    -------
+    device : str
+
+    Raises
+    ------
+    ValueError
+        If CUDA is asked for and there is none.
+    """
+    if device == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        torch.device(device)
+    except RuntimeError:
+        raise ValueError(
+            f"`device` is {device!r}, which torch does not know; use 'cpu', 'cuda' or"
+            " 'auto'."
+        ) from None
+    if str(device).startswith("cuda") and not torch.cuda.is_available():
+        raise ValueError(
+            f"`device` is {device!r}, but torch finds no CUDA device; use 'cpu' or"
+            " 'auto'."
+        )
+    return device
