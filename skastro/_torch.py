@@ -3,7 +3,7 @@
 from contextlib import contextmanager
 
 import torch
-from skorch.callbacks import Callback
+from skorch.callbacks import Callback, EarlyStopping
 from torch import nn
 
 #: Widest layer of a network that is trained on one thread.
@@ -37,6 +37,14 @@ def optimizer_class(name):
     return {"adam": torch.optim.Adam, "adamw": torch.optim.AdamW}[name]
 
 
+def tensor(array, device):
+    """Return a tensor of an array's values, in memory of torch's own.
+
+    Such memory is aligned: results of products do not depend on where the array is.
+    """
+    return torch.tensor(array, device=device)
+
+
 @contextmanager
 def training_threads(module, device):
     """Train small networks on one thread.
@@ -44,7 +52,7 @@ def training_threads(module, device):
     Their matrix products are too small to share: more threads wait for each other
     longer than they compute. It also makes a fit independent of the number of cores.
     """
-    widest = max(max(p.shape) for p in module.parameters())
+    widest = max(max(p.shape, default=1) for p in module.parameters())
     threads = torch.get_num_threads()
     if device == "cpu" and widest <= SMALL_NETWORK:
         torch.set_num_threads(1)
@@ -110,12 +118,35 @@ class ProgressBar(Callback):
         if "valid_loss" in last:
             losses["validation"] = f"{last['valid_loss']:.2e}"
         self.bar_.set_postfix(losses, refresh=False)
-        self.bar_.update()
+        # a training that was resumed begins further on
+        self.bar_.update(len(net.history) - self.bar_.n)
 
     def on_train_end(self, net, **kwargs):
         """Close it."""
         self.bar_.close()
         del self.bar_
+
+
+def _silent(message):
+    pass
+
+
+def early_stopping(patience):
+    """Return the callback that returns to the epoch of the lowest validation loss.
+
+    Parameters
+    ----------
+    patience : int
+        Epochs without improvement after which training stops.
+    """
+    return EarlyStopping(
+        monitor="valid_loss",
+        patience=patience,
+        threshold=0.0,
+        threshold_mode="abs",
+        load_best=True,
+        sink=_silent,
+    )
 
 
 def resolve_device(device):

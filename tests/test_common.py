@@ -16,7 +16,12 @@ from sklearn.utils import estimator_checks
 from sklearn.utils.estimator_checks import parametrize_with_checks
 
 from skastro.decomposition import ProbabilisticPCA
-from skastro.disentangling import ConditionalFactorAnalysis, PolyDisentangler
+from skastro.disentangling import (
+    ConditionalFactorAnalysis,
+    FactorDisentangler,
+    FaderDisentangler,
+    PolyDisentangler,
+)
 from skastro.emulation import EmulatorRegressor
 from skastro.metric_learning import RSCA, NuisanceProjection
 from skastro.molecular import LineModel, RadexEmulator, RadexModel
@@ -37,6 +42,24 @@ class Linear:
         return "Linear()"
 
 
+# networks that are trained in no time
+TINY = {
+    "n_components": 1,
+    "degree": 1,
+    "encoder_layer_sizes": (8,),
+    "decoder_layer_sizes": (8,),
+    "max_epochs": 4,
+    "random_state": 0,
+}
+TINY_BINS = TINY | {
+    "variational": False,
+    "input_scaling": (1.0, 0.0),
+    "activation": "selu",
+    "disentangle_weight": 1e-3,
+    "lr_schedule": "constant",
+    "clip_gradient_norm": None,
+    "lr": 1e-3,
+}
 # The thesis' recipe sees 200 rows 20 times: a higher rate lets it learn them.
 # A retrieval's ten slopes need few live points to be found, not to be precise.
 INSTANCES = {
@@ -92,6 +115,22 @@ INSTANCES = {
             random_state=0,
         ),
     ],
+    "FaderDisentangler": [
+        FaderDisentangler(auxiliary_layer_sizes=(8,), n_label_bins=4, **TINY),
+        FaderDisentangler(
+            auxiliary_layer_sizes=(8,),
+            auxiliary_sees_labels=False,
+            label_binning="uniform",
+            early_stopping=True,
+            **TINY_BINS,
+        ),
+    ],
+    "FactorDisentangler": [
+        FactorDisentangler(critic_layer_sizes=(8,), **TINY),
+        FactorDisentangler(
+            critic_layer_sizes=(8,), n_critic=2, recast_residuals=False, **TINY_BINS
+        ),
+    ],
     # with_covariance asks for numbers of columns that the checks do not give
     "RSCA": [RSCA(), RSCA(1, scale_estimator="std")],
     "NuisanceProjection": [NuisanceProjection()],
@@ -110,6 +149,8 @@ PHYSICAL = {
 }
 TRANSFORMERS = [
     "ConditionalFactorAnalysis",
+    "FactorDisentangler",
+    "FaderDisentangler",
     "InterstellarMasker",
     "NuisanceProjection",
     "PolyDisentangler",
@@ -132,6 +173,8 @@ LATENTS_ALONE = "it inverts latents without the labels that a spectrum is to hav
 MISSING_LABELS = "it makes labels NaN, which only bins may be"
 EXPECTED_FAILURES = {
     "PolyDisentangler": {"check_array_api_input": LATENTS_ALONE},
+    "FaderDisentangler": {"check_array_api_input": LATENTS_ALONE},
+    "FactorDisentangler": {"check_array_api_input": LATENTS_ALONE},
     "ConditionalFactorAnalysis": {
         "check_array_api_input": LATENTS_ALONE,
         "check_estimators_pickle": MISSING_LABELS,

@@ -35,7 +35,10 @@ def test_import_is_lazy():
     assert python(code).strip() == "[]"
 
 
-@pytest.mark.parametrize("name", ["retrieval", "molecular", "emulation", "plotting"])
+@pytest.mark.parametrize(
+    "name",
+    ["retrieval", "molecular", "emulation", "disentangling", "plotting"],
+)
 def test_subpackages_leave_heavy_imports_for_later(name):
     code = (
         f"import sys, skastro; skastro.{name};"

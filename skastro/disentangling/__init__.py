@@ -1,6 +1,16 @@
 """Representations of spectra that are independent of known labels."""
 
+from ._factor import FactorDisentangler
 from ._factor_analysis import ConditionalFactorAnalysis
+from ._fader import FaderDisentangler
 from ._poly import PolyDisentangler
+from ._published import PUBLISHED_FACTOR_PARAMETERS, PUBLISHED_FADER_PARAMETERS
 
-__all__ = ["ConditionalFactorAnalysis", "PolyDisentangler"]
+__all__ = [
+    "PUBLISHED_FACTOR_PARAMETERS",
+    "PUBLISHED_FADER_PARAMETERS",
+    "ConditionalFactorAnalysis",
+    "FactorDisentangler",
+    "FaderDisentangler",
+    "PolyDisentangler",
+]

@@ -121,7 +121,8 @@ class PolyDisentangler(ConditionedTransformer):
         pca = PCA(
             self.n_components, random_state=check_random_state(self.random_state)
         ).fit(residuals)
-        self.components_ = pca.components_
+        # contiguous as in a copy from a file, to give the same to the last bit
+        self.components_ = np.ascontiguousarray(pca.components_)
         self.explained_variance_ratio_ = pca.explained_variance_ratio_
         self._n_features_out = len(self.components_)
         self.latent_metric_ = np.eye(self._n_features_out)

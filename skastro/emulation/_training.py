@@ -3,7 +3,7 @@
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import EarlyStopping, GradientNormClipping, LRScheduler
+from skorch.callbacks import GradientNormClipping, LRScheduler
 from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
@@ -12,6 +12,7 @@ from .._random import torch_seed
 from .._torch import (
     ProgressBar,
     TensorBatches,
+    early_stopping,
     optimizer_class,
     resolve_device,
     training_threads,
@@ -82,15 +83,8 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
     if validation is not None:
         # a cycle is completed: its loss falls in the end
         one_cycle = settings.lr_schedule == "one_cycle"
-        stopping = EarlyStopping(
-            monitor="valid_loss",
-            patience=max_epochs if one_cycle else settings.n_iter_no_change,
-            threshold=0.0,
-            threshold_mode="abs",
-            load_best=True,
-            sink=lambda message: None,
-        )
-        callbacks.append(("early_stopping", stopping))
+        patience = max_epochs if one_cycle else settings.n_iter_no_change
+        callbacks.append(("early_stopping", early_stopping(patience)))
     if settings.verbose:
         callbacks.append(("progress", ProgressBar(title)))
     callbacks += list(settings.callbacks or ())

@@ -1,0 +1,233 @@
+"""What Fader and Factor networks share: all but the adversary."""
+
+import copy
+import os
+from numbers import Integral, Real
+
+import numpy as np
+from joblib import hash as fingerprint
+
+from .._random import draw_seed
+from .._sklearn import Interval, StrOptions, _fit_context
+from ._conditioned import ConditionedTransformer
+from ._inputs import ResidualComponents, ScaledBins
+
+#: Rows that pass a network at once.
+ROWS = 4096
+#: What a fit leaves of labels in latent variables, in units of their prior variance.
+MISFIT = 0.2
+
+
+class AdversarialDisentangler(ConditionedTransformer):
+    """Base class of autoencoders that are trained against an adversary.
+
+    Subclasses define ``_adversary(inputs, U)``.
+    """
+
+    _parameter_constraints: dict = {
+        **ConditionedTransformer._condition_constraints,
+        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "disentangle_weight": [Interval(Real, 0, None, closed="left")],
+        "variational": ["boolean"],
+        "input_scaling": [StrOptions({"components"}), tuple],
+        "n_inputs": [Interval(Integral, 1, None, closed="left")],
+        "degree": [Interval(Integral, 1, None, closed="left")],
+        "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
+        "encoder_layer_sizes": ["array-like"],
+        "decoder_layer_sizes": ["array-like"],
+        "activation": [StrOptions({"relu", "silu", "gelu", "selu", "tanh"})],
+        "lr": [Interval(Real, 0, None, closed="neither")],
+        "adversary_lr": [Interval(Real, 0, None, closed="neither")],
+        "lr_schedule": [StrOptions({"one_cycle", "constant"})],
+        "weight_decay": [Interval(Real, 0, None, closed="left")],
+        "clip_gradient_norm": [Interval(Real, 0, None, closed="neither"), None],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "max_epochs": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "early_stopping": ["boolean"],
+        "validation_fraction": [Interval(Real, 0, 1, closed="neither")],
+        "n_iter_no_change": [Interval(Integral, 1, None, closed="left")],
+        "checkpoint": [str, os.PathLike, None],
+        "callbacks": [list, None],
+        "precision": [StrOptions({"auto", "float32", "bfloat16"})],
+        "device": [str],
+        "random_state": ["random_state"],
+        "verbose": ["verbose"],
+    }
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None):
+        """Train the autoencoder against its adversary.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra and labels.
+        y : ignored
+            There for scikit-learn.
+
+        Returns
+        -------
+        self : AdversarialDisentangler
+
+        Raises
+        ------
+        ValueError
+            If X holds NaN, labels are constant, there is too little data, a parameter
+            is out of range, `checkpoint` is of another fit, or training diverges.
+        """
+        from ._training import saved_seed, train
+
+        S, U = self._fit_columns(X)
+        if self.n_components > min(S.shape):
+            raise ValueError(
+                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f" n_bins)={min(S.shape)}."
+            )
+        seed, kept = saved_seed(self.checkpoint)
+        if seed is None or self.random_state is not None:
+            seed = draw_seed(self.random_state)
+        mark = self._fingerprint(S, U, seed)
+        if kept not in (None, mark):
+            raise ValueError(
+                f"`checkpoint` is {str(self.checkpoint)!r}, a checkpoint of a fit to"
+                " other data or with other parameters; give another path, or remove it."
+            )
+        rng = np.random.RandomState(seed)
+        train_rows, held_rows = self._held_out(len(S), rng)
+        labels = self._scale_conditions(U)
+        self._inputs = self._new_inputs().fit(
+            S[train_rows], labels[train_rows], draw_seed(rng), self.noise
+        )
+        tensors = [
+            a.astype(np.float32, copy=False)
+            for a in (self._inputs.encode(S, labels), labels)
+        ]
+        del S
+        n_inputs = tensors[0].shape[1]
+        module_params = {
+            "n_inputs": n_inputs,
+            "n_conditions": U.shape[1],
+            "n_components": self.n_components,
+            "encoder_layer_sizes": self._layers("encoder_layer_sizes"),
+            "decoder_layer_sizes": self._layers("decoder_layer_sizes"),
+            "activation": self.activation,
+            "variational": self.variational,
+            "scatter": self._inputs.scatter,
+        }
+        self.net_ = train(
+            self,
+            module_params,
+            self._adversary(n_inputs, tensors[1][train_rows]),
+            [a[train_rows] for a in tensors],
+            None if held_rows is None else [a[held_rows] for a in tensors],
+            self._inputs.fresh,
+            (mark, seed),
+        )
+        self.n_iter_ = len(self.net_.history)
+        self.loss_curve_ = self.net_.history[:, "train_loss"]
+        self._n_features_out = self.n_components
+        self._set_metric(*tensors)
+        return self
+
+    def _fingerprint(self, S, U, seed):
+        quiet = ("verbose", "callbacks", "checkpoint", "random_state", "device")
+        params = {k: v for k, v in self.get_params().items() if k not in quiet}
+        params["condition_columns"] = self.condition_indices_.tolist()
+        return fingerprint([type(self).__name__, params, seed, S, U])
+
+    def _held_out(self, n_samples, rng):
+        """Return rows to train on and, for early stopping, rows to judge it by."""
+        if not self.early_stopping:
+            return slice(None), None
+        n_held = max(1, round(self.validation_fraction * n_samples))
+        if n_held >= n_samples - 1:
+            raise ValueError(
+                f"`validation_fraction`={self.validation_fraction} of {n_samples}"
+                " samples leaves too few to train on."
+            )
+        order = rng.permutation(n_samples)
+        return np.sort(order[n_held:]), np.sort(order[:n_held])
+
+    def _new_inputs(self):
+        if self.input_scaling == "components":
+            if self.n_components > self.n_inputs:
+                raise ValueError(
+                    f"`n_components`={self.n_components} must be at most"
+                    f" `n_inputs`={self.n_inputs}, the principal components that the"
+                    " network sees."
+                )
+            return ResidualComponents(self.n_inputs, self.degree)
+        try:
+            slope, offset = map(float, self.input_scaling)
+            if slope == 0 or not np.isfinite([slope, offset]).all():
+                raise ValueError
+        except (TypeError, ValueError):
+            raise ValueError(
+                "`input_scaling` must be 'components', or a slope that is not 0 and an"
+                f" offset, such as (4.0, -3.5); got {self.input_scaling!r}."
+            ) from None
+        return ScaledBins(slope, offset)
+
+    def _layers(self, name):
+        sizes = tuple(getattr(self, name))
+        if not all(isinstance(size, Integral) and size > 0 for size in sizes):
+            raise ValueError(f"`{name}` must hold positive integers, got {sizes!r}.")
+        return [int(size) for size in sizes]
+
+    def _set_metric(self, x, u):
+        """Set the metric, by the errors of the latent variables."""
+        z, log_scatter = self._network(x, u)
+        if not np.isfinite(z).all():
+            raise ValueError(
+                "Training diverged: latent variables are not finite. Lower `lr`,"
+                f" {self.lr}, `adversary_lr`, {self.adversary_lr}, or"
+                f" `disentangle_weight`, {self.disentangle_weight}."
+            )
+        self.latent_scatter_ = None
+        metric = np.ones(self.n_components)
+        if self.variational:
+            variance = np.exp(2 * log_scatter.astype(np.float64)).mean(axis=0)
+            self.latent_scatter_ = np.sqrt(variance)
+            # means of the posterior are nearer to each other than true values are
+            shrinkage = np.clip(1 - variance, 0, 1)
+            metric = 1 / (variance * shrinkage + MISFIT)
+        self.latent_metric_ = np.diag(metric)
+
+    def _module(self, dtype):
+        """Return the autoencoder for numbers of one precision."""
+        module = self.net_.module_.eval()
+        return module if dtype == np.float32 else copy.deepcopy(module).double()
+
+    def _network(self, x, u):
+        """Return means and logarithms of the scatter of latent variables."""
+        return self._in_parts(self._module(x.dtype).encode, x, u.astype(x.dtype))
+
+    def _in_parts(self, function, *arrays):
+        """Return what a function of tensors gives, of so many rows at once."""
+        import torch
+
+        from .._torch import tensor
+
+        parts = []
+        with torch.no_grad():
+            for start in range(0, len(arrays[0]), ROWS):
+                rows = slice(start, start + ROWS)
+                part = function(*(tensor(a[rows], self.net_.device) for a in arrays))
+                parts.append(part if isinstance(part, tuple) else (part,))
+        return [
+            None if part[0] is None else torch.cat(part).cpu().numpy()
+            for part in zip(*parts, strict=True)
+        ]
+
+    def _encode(self, S, U):
+        labels = self._scale_conditions(U)
+        return self._network(self._inputs.encode(S, labels), labels)[0]
+
+    def _decode(self, Z, U):
+        labels = self._scale_conditions(U)
+        decode = self._module(Z.dtype).decode
+        (x,) = self._in_parts(decode, Z, labels.astype(Z.dtype))
+        return self._inputs.decode(x, labels)

@@ -1,0 +1,266 @@
+"""Fader networks: labels are hidden from classifiers."""
+
+from numbers import Integral
+
+import numpy as np
+
+from .._sklearn import Interval, StrOptions
+from ._adversarial import AdversarialDisentangler
+
+
+class FaderDisentangler(AdversarialDisentangler):
+    r"""Disentangle by an autoencoder that hides labels from classifiers.
+
+    A decoder is given latent variables z and the labels u, so that z need not hold
+    what u tells. One classifier for each label, trained beside it, tries to find the
+    label in z; the autoencoder minimises the error of the reconstruction less
+    `disentangle_weight` times the classifiers' cross-entropy. See
+    :ref:`the user guide <disentangling>`.
+
+    Parameters
+    ----------
+    condition_columns : int, slice, str, list, mask or callable, default=-1
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
+        the last one by default. The others are the bins of the spectrum.
+    n_components : int, default=20
+        Number of latent variables.
+    disentangle_weight : float, default=1.0
+        Weight of the adversary in what the autoencoder minimises. Of a variational
+        autoencoder both terms are in nats per star; otherwise the first is the mean
+        squared error of scaled spectra, and weights are much smaller. 0 trains without
+        an adversary. It can be chosen by `GridSearchCV` with
+        :func:`~skastro.metrics.twin_recovery_scorer`.
+    variational : bool, default=True
+        Whether latent variables are drawn from a normal distribution about the
+        encoder's value, and pay for departing from a standard normal one. What the
+        labels tell the decoder already is then not worth its price in z, and errors of
+        z are known.
+    input_scaling : "components" or tuple of float, default="components"
+        What the network sees: principal components of what a polynomial of the labels
+        leaves of each bin, in units of the noise; or every bin, scaled by a slope and
+        an offset.
+    n_inputs : int, default=100
+        Number of these components, at most: fewer where the data have fewer.
+    degree : int, default=4
+        Highest total degree of that polynomial.
+    noise : "auto" or float, default="auto"
+        Standard deviation of noise that is drawn anew for each star and step, in units
+        of X. ``"auto"`` adds as much as makes the noise of a bin equal to the scatter
+        of the components' spectra in it, if that is larger, and none where the network
+        sees bins.
+    encoder_layer_sizes, decoder_layer_sizes : tuple of int, default=(256, 256)
+        Widths of the hidden layers. With ``input_scaling="components"`` a linear path
+        runs beside them, which begins as the projection on the first components.
+    auxiliary_layer_sizes : tuple of int, default=(256, 256)
+        Those of each classifier.
+    auxiliary_sees_labels : bool, default=True
+        Whether the classifier of a label is given the other labels. Without them z may
+        hold what only combinations of labels tell.
+    n_label_bins : int, default=30
+        Bins of each label, at most: as many as it has distinct values.
+    label_binning : {"quantile", "uniform"}, default="quantile"
+        Bins of equal numbers of stars, or of equal widths.
+    activation : {"relu", "silu", "gelu", "selu", "tanh"}, default="silu"
+        Activation of all hidden layers.
+    lr, adversary_lr : float, default=5e-3, 2e-3
+        Learning rates of autoencoder and classifiers, the highest of the schedule.
+    lr_schedule : {"one_cycle", "constant"}, default="one_cycle"
+        One cycle warms up over 5 % of the steps, then anneals to zero.
+    weight_decay : float, default=1e-4
+        Decoupled weight decay of AdamW; at 0 it is Adam.
+    clip_gradient_norm : float or None, default=1.0
+        Longest gradient of the autoencoder in a step.
+    batch_size : int, default=256
+        Stars a step.
+    max_epochs : int or "auto", default="auto"
+        Passes over the data; ``"auto"`` takes as many as make 2,400 steps.
+    early_stopping : bool, default=False
+        Whether to hold out stars and return to the epoch where their reconstruction
+        was best. With a constant learning rate training also stops
+        `n_iter_no_change` epochs later; a cycle is completed.
+    validation_fraction : float, default=0.1
+        The part held out.
+    n_iter_no_change : int, default=20
+        Epochs without improvement before stopping.
+    checkpoint : path-like, default=None
+        A file that keeps the state of the training, such that a fit which was killed
+        goes on from it, to the same result, when it is begun again.
+    callbacks : list of skorch callbacks, default=None
+        Attached to the training.
+    precision : {"auto", "float32", "bfloat16"}, default="auto"
+        Of products in training; ``"auto"`` is bfloat16 on CUDA and float32 on CPU.
+    device : str, default="cpu"
+        ``"cpu"``, ``"cuda"`` or ``"auto"``.
+    random_state : int, RandomState instance or None, default=None
+        Seed of weights, batches, noise and held-out stars.
+    verbose : int, default=0
+        1 shows a progress bar.
+
+    Attributes
+    ----------
+    net_ : skorch.NeuralNet
+        The trained networks, ``net_.module_`` and ``net_.adversary_``, and the
+        ``history`` of both losses.
+    n_iter_ : int
+        Epochs.
+    loss_curve_ : list of float
+        Mean squared error of the reconstruction in training in each, scaled as the
+        network sees spectra.
+    latent_metric_ : ndarray of shape (n_components, n_components)
+        The matrix M of the distance :math:`(z - z')^T M (z - z')` between stars: the
+        inverse of the variance of the latent variables' errors plus 0.2, for what the
+        fit leaves; the unit matrix where the autoencoder is not variational.
+    latent_scatter_ : ndarray of shape (n_components,) or None
+        Typical standard deviation of each latent variable, if variational.
+    condition_indices_, spectrum_indices_ : ndarray of int
+        Columns of X that are labels, and bins.
+    condition_range_ : ndarray of shape (n_conditions, 2)
+        Range of each label in training.
+    n_features_in_ : int
+        Number of columns of X.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    FactorDisentangler : The same with another adversary.
+    ConditionalFactorAnalysis : Takes missing bins and errors, which networks cannot.
+
+    Notes
+    -----
+    The configuration of the thesis, with its published code where the two differ, is
+    ``FaderDisentangler(**skastro.disentangling.PUBLISHED_FADER_PARAMETERS)``: spectra
+    scaled to 4 x - 3.5, SELU, layers of 2048, 512, 128 and 32 units before and 512,
+    2048 and 8192 after 20 latent variables, classifiers of z alone with 30 bins, Adam
+    at 1e-5 for 20,000 epochs. It takes about a day on a GPU for 50,000 stars. The
+    defaults are for minutes on a CPU, and recover more twins: see
+    ``benchmarks/results``.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, section 4.3.3 and Eq. 4.8.
+    G. Lample et al. 2017, *Fader networks: manipulating images by sliding attributes*.
+    D. P. Kingma & M. Welling 2014, *Auto-encoding variational Bayes*.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_twin_spectra
+    >>> from skastro.disentangling import FaderDisentangler
+    >>> from skastro.preprocessing import append_conditions
+    >>> data = make_twin_spectra(200, random_state=0)
+    >>> X = append_conditions(data.X, data.u)
+    >>> model = FaderDisentangler(slice(-3, None), max_epochs=5, random_state=0)
+    >>> model.fit_transform(X).shape
+    (400, 20)
+    """
+
+    _parameter_constraints: dict = {
+        **AdversarialDisentangler._parameter_constraints,
+        "auxiliary_layer_sizes": ["array-like"],
+        "auxiliary_sees_labels": ["boolean"],
+        "n_label_bins": [Interval(Integral, 2, None, closed="left")],
+        "label_binning": [StrOptions({"quantile", "uniform"})],
+    }
+
+    def __init__(
+        self,
+        condition_columns=-1,
+        *,
+        n_components=20,
+        disentangle_weight=1.0,
+        variational=True,
+        input_scaling="components",
+        n_inputs=100,
+        degree=4,
+        noise="auto",
+        encoder_layer_sizes=(256, 256),
+        decoder_layer_sizes=(256, 256),
+        auxiliary_layer_sizes=(256, 256),
+        auxiliary_sees_labels=True,
+        n_label_bins=30,
+        label_binning="quantile",
+        activation="silu",
+        lr=5e-3,
+        adversary_lr=2e-3,
+        lr_schedule="one_cycle",
+        weight_decay=1e-4,
+        clip_gradient_norm=1.0,
+        batch_size=256,
+        max_epochs="auto",
+        early_stopping=False,
+        validation_fraction=0.1,
+        n_iter_no_change=20,
+        checkpoint=None,
+        callbacks=None,
+        precision="auto",
+        device="cpu",
+        random_state=None,
+        verbose=0,
+    ):
+        self.condition_columns = condition_columns
+        self.n_components = n_components
+        self.disentangle_weight = disentangle_weight
+        self.variational = variational
+        self.input_scaling = input_scaling
+        self.n_inputs = n_inputs
+        self.degree = degree
+        self.noise = noise
+        self.encoder_layer_sizes = encoder_layer_sizes
+        self.decoder_layer_sizes = decoder_layer_sizes
+        self.auxiliary_layer_sizes = auxiliary_layer_sizes
+        self.auxiliary_sees_labels = auxiliary_sees_labels
+        self.n_label_bins = n_label_bins
+        self.label_binning = label_binning
+        self.activation = activation
+        self.lr = lr
+        self.adversary_lr = adversary_lr
+        self.lr_schedule = lr_schedule
+        self.weight_decay = weight_decay
+        self.clip_gradient_norm = clip_gradient_norm
+        self.batch_size = batch_size
+        self.max_epochs = max_epochs
+        self.early_stopping = early_stopping
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
+        self.checkpoint = checkpoint
+        self.callbacks = callbacks
+        self.precision = precision
+        self.device = device
+        self.random_state = random_state
+        self.verbose = verbose
+
+    def _adversary(self, n_inputs, U):
+        from ._networks import LabelClassifiers
+
+        params = {
+            "n_components": self.n_components,
+            "edges": label_edges(U, self.n_label_bins, self.label_binning),
+            "layer_sizes": self._layers("auxiliary_layer_sizes"),
+            "activation": self.activation,
+            "sees_labels": self.auxiliary_sees_labels,
+        }
+        return LabelClassifiers, params, 1
+
+
+def label_edges(U, n_bins, binning):
+    """Return the inner edges of the bins of each label.
+
+    Parameters
+    ----------
+    U : ndarray of shape (n_samples, n_conditions)
+        Labels.
+    n_bins : int
+        Number of bins.
+    binning : {"quantile", "uniform"}
+        Bins of equal numbers, or of equal widths.
+
+    Returns
+    -------
+    edges : ndarray of shape (n_conditions, n_bins - 1)
+        Of labels with few distinct values some bins are empty.
+    """
+    part = np.linspace(0, 1, n_bins + 1)[1:-1, None]
+    if binning == "quantile":
+        return np.quantile(U, part[:, 0], axis=0).T
+    low, high = U.min(axis=0), U.max(axis=0)
+    return (low + part * (high - low)).T

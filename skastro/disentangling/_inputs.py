@@ -1,0 +1,110 @@
+"""How spectra enter networks, and leave them."""
+
+import numpy as np
+from sklearn.decomposition import PCA
+
+from ._polynomials import OrthonormalPolynomials
+
+
+class ScaledBins:
+    """Every bin of the spectrum, scaled to ``slope * x + offset``.
+
+    Parameters
+    ----------
+    slope, offset : float
+        Of the scaling.
+    """
+
+    scatter = None
+
+    def __init__(self, slope, offset):
+        self.slope, self.offset = slope, offset
+
+    def fit(self, S, U, random_state, noise):
+        """Note what is needed of training spectra."""
+        self.fresh = 0.0 if noise == "auto" else abs(self.slope) * noise
+        return self
+
+    def encode(self, S, U):
+        """Return what a network sees of spectra S at scaled labels U."""
+        return self.slope * S + self.offset
+
+    def decode(self, Y, U):
+        """Return spectra."""
+        return (Y - self.offset) / self.slope
+
+
+class ResidualComponents:
+    """Principal components of what a polynomial of the labels leaves of each bin.
+
+    They are in units of the noise of a bin, which is estimated from what the components
+    leave. Where there is next to none the unit is the scatter of what they hold, and
+    `fresh` is the noise that makes up the difference.
+
+    Parameters
+    ----------
+    n_inputs : int
+        Number of components, at most.
+    degree : int
+        Highest degree of the polynomial.
+    """
+
+    def __init__(self, n_inputs, degree):
+        self.n_inputs, self.degree = n_inputs, degree
+
+    def fit(self, S, U, random_state, noise):
+        """Find polynomials, components and noise.
+
+        Parameters
+        ----------
+        S : ndarray of shape (n_samples, n_bins)
+            Spectra.
+        U : ndarray of shape (n_samples, n_conditions)
+            Labels, scaled to [-1, 1].
+        random_state : int
+            For randomised PCA.
+        noise : float or "auto"
+            Standard deviation of the fresh noise, in units of S.
+
+        Returns
+        -------
+        self : ResidualComponents
+        """
+        n_samples, n_bins = S.shape
+        self.polynomials = OrthonormalPolynomials(self.degree).fit(U)
+        phi = self.polynomials(U).astype(S.dtype)
+        self.coef = phi.T @ S / n_samples
+        residuals = S - phi @ self.coef
+        n_inputs = min(self.n_inputs, *S.shape)
+        pca = PCA(n_inputs, random_state=random_state).fit(residuals)
+        # contiguous as in a copy from a file, to give the same to the last bit
+        self.mean, self.components = pca.mean_, np.ascontiguousarray(pca.components_)
+        held = pca.explained_variance_.sum(dtype=np.float64)
+        left = max(np.square(residuals).sum(dtype=np.float64) / n_samples - held, 0.0)
+        variance = left / (n_bins - n_inputs) if n_bins > n_inputs else 0.0
+        signal = max(held - n_inputs * variance, 0.0) / n_bins
+        if noise == "auto":
+            self.unit = np.sqrt(max(variance, signal))
+            fresh = max(signal - variance, 0.0)
+        else:
+            self.unit = np.sqrt(max(variance + noise**2, signal))
+            fresh = noise**2
+        # spectra that do not differ, beside their labels, have no unit
+        tiny = 10 * np.finfo(S.dtype).eps * max(np.abs(S).max(), 1e-30)
+        self.unit = float(max(self.unit, tiny))
+        self.fresh = float(np.sqrt(fresh) / self.unit)
+        deviations = np.sqrt(np.maximum(pca.explained_variance_, 0)) / self.unit
+        self.scatter = np.maximum(deviations, 1e-3)
+        return self
+
+    def _mean(self, U, dtype):
+        return self.polynomials(U).astype(dtype) @ self.coef + self.mean
+
+    def encode(self, S, U):
+        """Return what a network sees of spectra S at scaled labels U."""
+        scores = (S - self._mean(U, S.dtype)) @ self.components.T
+        return scores / self.unit
+
+    def decode(self, Y, U):
+        """Return spectra."""
+        return self.unit * Y @ self.components + self._mean(U, Y.dtype)
