@@ -16,7 +16,11 @@ import numpy as np
 from sklearn.linear_model import LinearRegression
 
 from skastro.datasets import make_twin_spectra
-from skastro.disentangling import ConditionalFactorAnalysis, PolyDisentangler
+from skastro.disentangling import (
+    ConditionalFactorAnalysis,
+    FaderDisentangler,
+    PolyDisentangler,
+)
 from skastro.metrics import twin_recovery_limit
 from skastro.plotting import RecastDisplay, TwinDistanceDisplay, TwinRecoveryDisplay
 from skastro.preprocessing import append_conditions
@@ -29,16 +33,18 @@ y = data.y[test]
 print(f"{X.shape[0]} stars, {data.X.shape[1]} pixels, labels {data.condition_names}")
 
 # %%
-# One disentangler takes away from each bin a polynomial of the labels. The other knows
+# One disentangler takes away from each bin a polynomial of the labels. Another knows
 # that the same abundance deepens lines by more in a cool star than in a warm one, and
-# how well each spectrum determines what it returns. Neither is told who is whose twin.
+# how well each spectrum determines what it returns. The third is a neural network that
+# hides the labels from classifiers. None is told who is whose twin.
 
 poly = PolyDisentangler(labels, random_state=0).fit(X[train])
 cfa = ConditionalFactorAnalysis(
     labels, loading_degree=2, max_iter=10, with_covariance=True, random_state=0
 ).fit(X[train])
-figure, axes = plt.subplots(1, 2, figsize=(9, 3.4), layout="constrained", sharey=True)
-for ax, model in zip(axes, (poly, cfa), strict=True):
+fader = FaderDisentangler(labels, random_state=0).fit(X[train])
+figure, axes = plt.subplots(1, 3, figsize=(12, 3.4), layout="constrained", sharey=True)
+for ax, model in zip(axes, (poly, cfa, fader), strict=True):
     TwinDistanceDisplay.from_estimator(model, X[test], y, ax=ax)
     ax.set_title(type(model).__name__, fontsize="medium")
 
@@ -47,7 +53,8 @@ for ax, model in zip(axes, (poly, cfa), strict=True):
 # allows: the Fisher information of the spectra gives that limit.
 
 display = TwinRecoveryDisplay.from_estimator(poly, X[test], y)
-TwinRecoveryDisplay.from_estimator(cfa, X[test], y, ax=display.ax_)
+for model in (cfa, fader):
+    TwinRecoveryDisplay.from_estimator(model, X[test], y, ax=display.ax_)
 information = data.model.information(data.u[test, :2], data.abundances[test], snr=100)
 limit = twin_recovery_limit(information, data.abundances[test, 1:], y, random_state=0)
 TwinRecoveryDisplay.from_predictions(

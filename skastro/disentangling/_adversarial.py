@@ -6,6 +6,7 @@ from numbers import Integral, Real
 
 import numpy as np
 from joblib import hash as fingerprint
+from sklearn.utils import gen_batches
 
 from .._random import draw_seed
 from .._sklearn import Interval, StrOptions, _fit_context
@@ -179,7 +180,7 @@ class AdversarialDisentangler(ConditionedTransformer):
 
     def _set_metric(self, x, u):
         """Set the metric, by the errors of the latent variables."""
-        z, log_scatter = self._network(x, u)
+        z, log_scatter = self._in_parts(self.net_.module_.eval().encode, x, u)
         if not np.isfinite(z).all():
             raise ValueError(
                 "Training diverged: latent variables are not finite. Lower `lr`,"
@@ -196,25 +197,15 @@ class AdversarialDisentangler(ConditionedTransformer):
             metric = 1 / (variance * shrinkage + MISFIT)
         self.latent_metric_ = np.diag(metric)
 
-    def _module(self, dtype):
-        """Return the autoencoder for numbers of one precision."""
-        module = self.net_.module_.eval()
-        return module if dtype == np.float32 else copy.deepcopy(module).double()
-
-    def _network(self, x, u):
-        """Return means and logarithms of the scatter of latent variables."""
-        return self._in_parts(self._module(x.dtype).encode, x, u.astype(x.dtype))
-
     def _in_parts(self, function, *arrays):
-        """Return what a function of tensors gives, of so many rows at once."""
+        """Return what a function of tensors gives, of some rows at once."""
         import torch
 
         from .._torch import tensor
 
         parts = []
         with torch.no_grad():
-            for start in range(0, len(arrays[0]), ROWS):
-                rows = slice(start, start + ROWS)
+            for rows in gen_batches(len(arrays[0]), ROWS):
                 part = function(*(tensor(a[rows], self.net_.device) for a in arrays))
                 parts.append(part if isinstance(part, tuple) else (part,))
         return [
@@ -222,12 +213,25 @@ class AdversarialDisentangler(ConditionedTransformer):
             for part in zip(*parts, strict=True)
         ]
 
+    def _module(self, dtype):
+        """Return the autoencoder for numbers of one precision."""
+        module = self.net_.module_.eval()
+        return module if dtype == np.float32 else copy.deepcopy(module).double()
+
     def _encode(self, S, U):
-        labels = self._scale_conditions(U)
-        return self._network(self._inputs.encode(S, labels), labels)[0]
+        encode = self._module(S.dtype).encode
+        Z = np.empty((len(S), self.n_components), S.dtype)
+        for rows in gen_batches(len(S), ROWS):
+            labels = self._scale_conditions(U[rows])
+            x = self._inputs.encode(S[rows], labels)
+            Z[rows] = self._in_parts(encode, x, labels.astype(x.dtype))[0]
+        return Z
 
     def _decode(self, Z, U):
-        labels = self._scale_conditions(U)
         decode = self._module(Z.dtype).decode
-        (x,) = self._in_parts(decode, Z, labels.astype(Z.dtype))
-        return self._inputs.decode(x, labels)
+        S = np.empty((len(Z), len(self.spectrum_indices_)), Z.dtype)
+        for rows in gen_batches(len(Z), ROWS):
+            labels = self._scale_conditions(U[rows])
+            (x,) = self._in_parts(decode, Z[rows], labels.astype(Z.dtype))
+            S[rows] = self._inputs.decode(x, labels)
+        return S
