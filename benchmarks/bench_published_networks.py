@@ -25,7 +25,7 @@ STARS, EPOCHS = 50_000, 20_000
 
 
 def seconds_per_epoch(kind, parameters, X, args):
-    """Return seconds of each further epoch, after a first one."""
+    """Return seconds of each further epoch, after a first one, and weights."""
     ends = []
 
     class Clock(Callback):
@@ -50,8 +50,8 @@ def seconds_per_epoch(kind, parameters, X, args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--n-stars", type=int, default=1024)
-    parser.add_argument("--n-epochs", type=int, default=2)
+    parser.add_argument("--n-stars", type=int, default=512)
+    parser.add_argument("--n-epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=256)
     parser.add_argument("--peak-tflops", type=float)
     args = parser.parse_args()

@@ -41,7 +41,11 @@ def torch_seed(seed, device="cpu"):
     device = torch.device(device)
     devices = [device] if device.type == "cuda" else []
     with _lock, torch.random.fork_rng(devices=devices):
-        torch.manual_seed(seed)
+        # not `torch.manual_seed`, which seeds all CUDA devices, also those not restored
+        torch.default_generator.manual_seed(seed)
+        if devices:
+            with torch.cuda.device(device):
+                torch.cuda.manual_seed(seed)
         yield
 
 

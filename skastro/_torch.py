@@ -169,10 +169,11 @@ def resolve_device(device):
     if device == "auto":
         return "cuda" if torch.cuda.is_available() else "cpu"
     try:
-        torch.device(device)
+        if torch.device(device).type not in ("cpu", "cuda"):
+            raise RuntimeError
     except RuntimeError:
         raise ValueError(
-            f"`device` is {device!r}, which torch does not know; use 'cpu', 'cuda' or"
+            f"`device` is {device!r}, which is not supported; use 'cpu', 'cuda' or"
             " 'auto'."
         ) from None
     if str(device).startswith("cuda") and not torch.cuda.is_available():

@@ -328,10 +328,16 @@ def test_a_killed_fit_goes_on_to_the_same_end(model, stars, tmp_path):
     # what is done is not done again
     done = clone(fit).set_params(callbacks=[Kill()]).fit(stars)
     assert_array_equal(done.transform(stars), expected.transform(stars))
+    # equal parameters are equal, however they are written
+    same = clone(fit).set_params(encoder_layer_sizes=[np.int64(16)], n_inputs=20.0)
+    same.set_params(n_inputs=np.int64(20), max_epochs=4).fit(stars)
+    assert_array_equal(same.transform(stars), expected.transform(stars))
     with pytest.raises(ValueError, match="checkpoint of a fit to other data"):
         clone(fit).fit(stars[1:])
-    with pytest.raises(ValueError, match="or with other parameters"):
+    with pytest.raises(ValueError, match="with other parameters or"):
         clone(fit).set_params(lr=1e-4).fit(stars)
+    with pytest.raises(ValueError, match="in a folder that is not there"):
+        clone(fit).set_params(checkpoint=tmp_path / "no" / "fit.pt").fit(stars)
     path.write_text("junk")
     with pytest.raises(ValueError, match="not a checkpoint"):
         clone(fit).fit(stars)
@@ -386,7 +392,69 @@ def test_cuda_agrees_with_cpu(model, stars):
     assert_allclose(cpu.transform(stars), Z, atol=1e-4)
 
 
+@BOTH
+def test_callbacks_see_batches_and_may_set_the_rate(model, stars):
+    seen = []
+
+    class Look(Callback):
+        def on_batch_begin(self, net, training=False, **kwargs):
+            for group in net.optimizer_.param_groups:
+                group["lr"] = 0.0
+
+        def on_epoch_end(self, net, **kwargs):
+            seen.append(net.history[-1, "batches", :, "train_loss"])
+
+    model = clone(model).set_params(callbacks=[Look()], lr_schedule="constant")
+    model.set_params(variational=False).fit(stars)
+    assert len(seen) == 4 and len(seen[0]) == 3
+    assert_allclose(model.loss_curve_, model.loss_curve_[0], rtol=0.05)
+
+
+@BOTH
+def test_held_out_spectra_are_not_kept(model, stars):
+    model = clone(model).set_params(early_stopping=True, validation_fraction=0.5)
+    model.fit(stars)
+    assert model.net_.train_split is None
+    held = stars[: len(stars) // 2]
+    without = clone(model).set_params(early_stopping=False).fit(stars)
+    larger = len(pickle.dumps(model)) - len(pickle.dumps(without))
+    assert larger < 0.1 * held.nbytes
+
+
+@BOTH
+@pytest.mark.parametrize("fitted", ["f4", "f8"])
+def test_either_precision_after_a_fit_to_either(model, fitted, stars):
+    model = clone(model).fit(stars.astype(fitted))
+    for dtype in ("f4", "f8"):
+        X = stars.astype(dtype)
+        Z = model.transform(X)
+        assert Z.dtype == model.recast(X, X[:, -3:]).dtype == np.dtype(dtype)
+        assert_allclose(Z, model.transform(stars), atol=1e-3)
+        assert np.isfinite(model.score(X))
+
+
+def test_an_autoencoder_that_would_not_be_trained(stars):
+    with pytest.raises(ValueError, match=r"4 step.*`n_critic`-th, 50"):
+        clone(FACTOR).set_params(n_critic=50, batch_size=1000).fit(stars)
+
+
+def test_fits_do_not_mind_a_context_without_gradients(stars):
+    with torch.no_grad():
+        Z = clone(FACTOR).fit(stars).transform(stars)
+    assert_array_equal(Z, clone(FACTOR).fit(stars).transform(stars))
+
+
 # -- inputs
+
+
+@pytest.mark.parametrize("n", [150, 400, 3000])
+def test_noise_is_found_from_few_stars_too(n):
+    rng = np.random.default_rng(0)
+    U, axes = rng.uniform(-1, 1, (n, 1)), np.linalg.qr(rng.normal(size=(300, 3)))[0]
+    S = rng.normal(size=(n, 3)) @ axes.T * 0.5 + 0.1 * rng.normal(size=(n, 300))
+    inputs = ResidualComponents(100, 2).fit(S, U, 0, "auto")
+    assert inputs.unit == pytest.approx(0.1, rel=0.25)
+    assert inputs.fresh == 0
 
 
 @pytest.mark.parametrize("sigma", [0.0, 0.05])
@@ -504,6 +572,7 @@ def test_search_over_the_weight_by_recovered_twins(twins):
         ({"input_scaling": (1.0,)}, "slope that is not 0"),
         ({"encoder_layer_sizes": (8, 0)}, "`encoder_layer_sizes` must hold positive"),
         ({"device": "gpu"}, "`device` is 'gpu'"),
+        ({"device": "meta"}, "`device` is 'meta'"),
         ({"early_stopping": True, "validation_fraction": 0.9999}, "too few"),
         ({"lr": 1e6, "clip_gradient_norm": None}, "Training diverged"),
     ],

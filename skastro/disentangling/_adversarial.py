@@ -1,11 +1,11 @@
 """What Fader and Factor networks share: all but the adversary."""
 
 import copy
+import hashlib
 import os
 from numbers import Integral, Real
 
 import numpy as np
-from joblib import hash as fingerprint
 from sklearn.utils import gen_batches
 
 from .._random import draw_seed
@@ -15,6 +15,8 @@ from ._inputs import ResidualComponents, ScaledBins
 
 #: Rows that pass a network at once.
 ROWS = 4096
+#: A reconstruction that is so many times worse than zeros is that of no fit.
+DIVERGED = 1e3
 #: What a fit leaves of labels in latent variables, in units of their prior variance.
 MISFIT = 0.2
 
@@ -30,7 +32,7 @@ class AdversarialDisentangler(ConditionedTransformer):
         "n_components": [Interval(Integral, 1, None, closed="left")],
         "disentangle_weight": [Interval(Real, 0, None, closed="left")],
         "variational": ["boolean"],
-        "input_scaling": [StrOptions({"components"}), tuple],
+        "input_scaling": [StrOptions({"components"}), "array-like"],
         "n_inputs": [Interval(Integral, 1, None, closed="left")],
         "degree": [Interval(Integral, 1, None, closed="left")],
         "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
@@ -90,11 +92,12 @@ class AdversarialDisentangler(ConditionedTransformer):
         seed, kept = saved_seed(self.checkpoint)
         if seed is None or self.random_state is not None:
             seed = draw_seed(self.random_state)
-        mark = self._fingerprint(S, U, seed)
+        mark = None if self.checkpoint is None else self._fingerprint(S, U, seed)
         if kept not in (None, mark):
             raise ValueError(
                 f"`checkpoint` is {str(self.checkpoint)!r}, a checkpoint of a fit to"
-                " other data or with other parameters; give another path, or remove it."
+                " other data, with other parameters or from another `random_state`;"
+                " give another path, or remove it."
             )
         rng = np.random.RandomState(seed)
         train_rows, held_rows = self._held_out(len(S), rng)
@@ -102,12 +105,14 @@ class AdversarialDisentangler(ConditionedTransformer):
         self._inputs = self._new_inputs().fit(
             S[train_rows], labels[train_rows], draw_seed(rng), self.noise
         )
-        tensors = [
-            a.astype(np.float32, copy=False)
-            for a in (self._inputs.encode(S, labels), labels)
-        ]
-        del S
-        n_inputs = tensors[0].shape[1]
+        x = np.concatenate(
+            [
+                self._inputs.encode(S[rows], labels[rows]).astype(np.float32)
+                for rows in gen_batches(len(S), ROWS)
+            ]
+        )
+        tensors = x, labels.astype(np.float32)
+        n_inputs = x.shape[1]
         module_params = {
             "n_inputs": n_inputs,
             "n_conditions": U.shape[1],
@@ -134,10 +139,24 @@ class AdversarialDisentangler(ConditionedTransformer):
         return self
 
     def _fingerprint(self, S, U, seed):
-        quiet = ("verbose", "callbacks", "checkpoint", "random_state", "device")
-        params = {k: v for k, v in self.get_params().items() if k not in quiet}
+        from .._torch import resolve_device
+
+        quiet = ("verbose", "callbacks", "checkpoint", "random_state")
+        params = {k: _plain(v) for k, v in self.get_params().items() if k not in quiet}
         params["condition_columns"] = self.condition_indices_.tolist()
-        return fingerprint([type(self).__name__, params, seed, S, U])
+        params["device"] = str(resolve_device(self.device)).split(":")[0]
+        about = [
+            type(self).__name__,
+            sorted(params.items()),
+            seed,
+            S.shape,
+            S.dtype.str,
+        ]
+        digest = hashlib.sha256(repr(about).encode())
+        for rows in gen_batches(len(S), ROWS):
+            digest.update(np.ascontiguousarray(S[rows]))
+            digest.update(np.ascontiguousarray(U[rows]))
+        return digest.hexdigest()
 
     def _held_out(self, n_samples, rng):
         """Return rows to train on and, for early stopping, rows to judge it by."""
@@ -153,14 +172,14 @@ class AdversarialDisentangler(ConditionedTransformer):
         return np.sort(order[n_held:]), np.sort(order[:n_held])
 
     def _new_inputs(self):
-        if self.input_scaling == "components":
+        if isinstance(self.input_scaling, str):
             if self.n_components > self.n_inputs:
                 raise ValueError(
                     f"`n_components`={self.n_components} must be at most"
                     f" `n_inputs`={self.n_inputs}, the principal components that the"
                     " network sees."
                 )
-            return ResidualComponents(self.n_inputs, self.degree)
+            return ResidualComponents(self.n_inputs, self.degree, self.n_components)
         try:
             slope, offset = map(float, self.input_scaling)
             if slope == 0 or not np.isfinite([slope, offset]).all():
@@ -181,9 +200,13 @@ class AdversarialDisentangler(ConditionedTransformer):
     def _set_metric(self, x, u):
         """Set the metric, by the errors of the latent variables."""
         z, log_scatter = self._in_parts(self.net_.module_.eval().encode, x, u)
-        if not np.isfinite(z).all():
+        size = np.mean([np.square(x[r]).mean() for r in gen_batches(len(x), ROWS)])
+        whole = all(np.isfinite(a).all() for a in (z, log_scatter) if a is not None)
+        # so much worse than nothing at all
+        if not (whole and self.loss_curve_[-1] < DIVERGED * size):
             raise ValueError(
-                "Training diverged: latent variables are not finite. Lower `lr`,"
+                "Training diverged: the reconstruction's mean squared error is"
+                f" {self.loss_curve_[-1]:.2g}, that of zeros {size:.2g}. Lower `lr`,"
                 f" {self.lr}, `adversary_lr`, {self.adversary_lr}, or"
                 f" `disentangle_weight`, {self.disentangle_weight}."
             )
@@ -235,3 +258,12 @@ class AdversarialDisentangler(ConditionedTransformer):
             (x,) = self._in_parts(decode, Z[rows], labels.astype(Z.dtype))
             S[rows] = self._inputs.decode(x, labels)
         return S
+
+
+def _plain(value):
+    """Return a parameter such that equal values are written alike."""
+    if isinstance(value, Real) and not isinstance(value, bool):
+        return float(value)
+    if isinstance(value, (tuple, list, np.ndarray)):
+        return [_plain(v) for v in value]
+    return value

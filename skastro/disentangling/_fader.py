@@ -40,13 +40,14 @@ class FaderDisentangler(AdversarialDisentangler):
         leaves of each bin, in units of the noise; or every bin, scaled by a slope and
         an offset.
     n_inputs : int, default=100
-        Number of these components, at most: fewer where the data have fewer.
+        Number of these components, at most: not more than bins, nor (beyond
+        `n_components`) than a third of the stars.
     degree : int, default=4
         Highest total degree of that polynomial.
     noise : "auto" or float, default="auto"
         Standard deviation of noise that is drawn anew for each star and step, in units
         of X. ``"auto"`` adds as much as makes the noise of a bin equal to the scatter
-        of the components' spectra in it, if that is larger, and none where the network
+        of all else that stars differ by, if that is larger, and none where the network
         sees bins.
     encoder_layer_sizes, decoder_layer_sizes : tuple of int, default=(256, 256)
         Widths of the hidden layers. With ``input_scaling="components"`` a linear path
@@ -57,7 +58,7 @@ class FaderDisentangler(AdversarialDisentangler):
         Whether the classifier of a label is given the other labels. Without them z may
         hold what only combinations of labels tell.
     n_label_bins : int, default=30
-        Bins of each label, at most: as many as it has distinct values.
+        Bins of each label. Of a label with few distinct values some stay empty.
     label_binning : {"quantile", "uniform"}, default="quantile"
         Bins of equal numbers of stars, or of equal widths.
     activation : {"relu", "silu", "gelu", "selu", "tanh"}, default="silu"
@@ -84,9 +85,11 @@ class FaderDisentangler(AdversarialDisentangler):
         Epochs without improvement before stopping.
     checkpoint : path-like, default=None
         A file that keeps the state of the training, such that a fit which was killed
-        goes on from it, to the same result, when it is begun again.
+        goes on from it when it is begun again: on the same machine, to the same
+        result. One path is for one fit, not for all of a search.
     callbacks : list of skorch callbacks, default=None
-        Attached to the training.
+        Attached to the training, which of them `EarlyStopping` may end. A checkpoint
+        does not keep their state.
     precision : {"auto", "float32", "bfloat16"}, default="auto"
         Of products in training; ``"auto"`` is bfloat16 on CUDA and float32 on CPU.
     device : str, default="cpu"
@@ -99,8 +102,8 @@ class FaderDisentangler(AdversarialDisentangler):
     Attributes
     ----------
     net_ : skorch.NeuralNet
-        The trained networks, ``net_.module_`` and ``net_.adversary_``, and the
-        ``history`` of both losses.
+        Holds the trained networks, ``net_.module_`` and ``net_.adversary_``, and
+        ``net_.history`` of both losses; not for predictions of its own.
     n_iter_ : int
         Epochs.
     loss_curve_ : list of float
@@ -108,8 +111,10 @@ class FaderDisentangler(AdversarialDisentangler):
         network sees spectra.
     latent_metric_ : ndarray of shape (n_components, n_components)
         The matrix M of the distance :math:`(z - z')^T M (z - z')` between stars: the
-        inverse of the variance of the latent variables' errors plus 0.2, for what the
-        fit leaves; the unit matrix where the autoencoder is not variational.
+        inverse of v (1 - v) + 0.2, diagonal; v is the typical variance of a latent
+        variable given a spectrum, at most 1, so that v (1 - v) is that of its mean
+        among stars of one true value, and 0.2 is for what the fit leaves. The unit
+        matrix where the autoencoder is not variational.
     latent_scatter_ : ndarray of shape (n_components,) or None
         Typical standard deviation of each latent variable, if variational.
     condition_indices_, spectrum_indices_ : ndarray of int

@@ -2,6 +2,7 @@
 
 import numpy as np
 from sklearn.decomposition import PCA
+from sklearn.utils import gen_batches
 
 from ._polynomials import OrthonormalPolynomials
 
@@ -38,19 +39,22 @@ class ResidualComponents:
     """Principal components of what a polynomial of the labels leaves of each bin.
 
     They are in units of the noise of a bin, which is estimated from what the components
-    leave. Where there is next to none the unit is the scatter of what they hold, and
+    leave. Where there is next to none the unit is the scatter of all else, and
     `fresh` is the noise that makes up the difference.
 
     Parameters
     ----------
     n_inputs : int
-        Number of components, at most.
+        Number of components, at most; not more than a third of the stars, so that what
+        they leave tells the noise.
     degree : int
         Highest degree of the polynomial.
+    least : int, default=1
+        Number of components, at least.
     """
 
-    def __init__(self, n_inputs, degree):
-        self.n_inputs, self.degree = n_inputs, degree
+    def __init__(self, n_inputs, degree, least=1):
+        self.n_inputs, self.degree, self.least = n_inputs, degree, least
 
     def fit(self, S, U, random_state, noise):
         """Find polynomials, components and noise.
@@ -75,14 +79,20 @@ class ResidualComponents:
         phi = self.polynomials(U).astype(S.dtype)
         self.coef = phi.T @ S / n_samples
         residuals = S - phi @ self.coef
-        n_inputs = min(self.n_inputs, *S.shape)
+        n_inputs = min(self.n_inputs, max(n_samples // 3, self.least), n_bins)
         pca = PCA(n_inputs, random_state=random_state).fit(residuals)
         # contiguous as in a copy from a file, to give the same to the last bit
         self.mean, self.components = pca.mean_, np.ascontiguousarray(pca.components_)
         held = pca.explained_variance_.sum(dtype=np.float64)
-        left = max(np.square(residuals).sum(dtype=np.float64) / n_samples - held, 0.0)
-        variance = left / (n_bins - n_inputs) if n_bins > n_inputs else 0.0
-        signal = max(held - n_inputs * variance, 0.0) / n_bins
+        total = sum(
+            np.square(residuals[rows]).sum(dtype=np.float64)
+            for rows in gen_batches(n_samples, 1024)
+        )
+        # what is fitted to noise does not count as free
+        free = (n_samples - n_inputs - phi.shape[1]) * (n_bins - n_inputs)
+        variance = max(total - n_samples * held, 0.0) / free if free > 0 else 0.0
+        rows = max(n_samples - phi.shape[1], 1)
+        signal = max(total / rows / n_bins - variance, 0.0)
         if noise == "auto":
             self.unit = np.sqrt(max(variance, signal))
             fresh = max(signal - variance, 0.0)
@@ -90,7 +100,7 @@ class ResidualComponents:
             self.unit = np.sqrt(max(variance + noise**2, signal))
             fresh = noise**2
         # spectra that do not differ, beside their labels, have no unit
-        tiny = 10 * np.finfo(S.dtype).eps * max(np.abs(S).max(), 1e-30)
+        tiny = 10 * np.finfo(S.dtype).eps * max(S.max(), -S.min(), 1e-30)
         self.unit = float(max(self.unit, tiny))
         self.fresh = float(np.sqrt(fresh) / self.unit)
         deviations = np.sqrt(np.maximum(pca.explained_variance_, 0)) / self.unit
@@ -103,8 +113,9 @@ class ResidualComponents:
     def encode(self, S, U):
         """Return what a network sees of spectra S at scaled labels U."""
         scores = (S - self._mean(U, S.dtype)) @ self.components.T
-        return scores / self.unit
+        return (scores / self.unit).astype(S.dtype, copy=False)
 
     def decode(self, Y, U):
         """Return spectra."""
-        return self.unit * Y @ self.components + self._mean(U, Y.dtype)
+        spectra = self.unit * Y @ self.components + self._mean(U, Y.dtype)
+        return spectra.astype(Y.dtype, copy=False)

@@ -79,9 +79,7 @@ class ConditionalAutoencoder(nn.Module):
         """Return means of the latent variables, and logarithms of their scatter."""
         x = self.scaled(x)
         inputs = torch.cat([x, u], 1)
-        z = self.encoder(inputs)
-        if self.linear_encoder is not None:
-            z = z + self.linear_encoder(x)
+        z = self._with_linear(self.encoder(inputs), self.linear_encoder, x)
         if self.log_scatter is None:
             return z, None
         return z, self.log_scatter(inputs).clamp(-8, 2)
@@ -89,9 +87,16 @@ class ConditionalAutoencoder(nn.Module):
     def decode(self, z, u):
         """Return x of latent variables and labels."""
         x = self.decoder(torch.cat([z, u], 1))
-        if self.linear_decoder is not None:
-            x = x + self.linear_decoder(z)
-        return x
+        return self._with_linear(x, self.linear_decoder, z)
+
+    @staticmethod
+    def _with_linear(values, linear, inputs):
+        """Add the linear path, in full precision: its numbers are large."""
+        if linear is None:
+            return values
+        dtype = linear.weight.dtype
+        with torch.autocast(inputs.device.type, enabled=False):
+            return values.to(dtype) + linear(inputs.to(dtype))
 
     def forward(self, x, u):
         """Return reconstructions."""

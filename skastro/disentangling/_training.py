@@ -3,6 +3,7 @@
 import json
 import math
 import os
+import pickle
 import time
 from pathlib import Path
 
@@ -96,20 +97,23 @@ class AdversarialNet(NeuralNet):
         """Give each network an optimiser of its own."""
         _, kwargs = self.get_params_for_optimizer("optimizer", [])
         kwargs.pop("lr")
-        self.optimizer_ = self.optimizer(
-            self.module_.parameters(), lr=self.lr, **kwargs
-        )
+        weights = dict(self.module_.named_parameters())
+        groups = [{"params": [p for k, p in weights.items() if k != "log_error"]}]
+        if "log_error" in weights:
+            # the size of the error is nothing to be drawn to 1
+            groups.append({"params": [weights["log_error"]], "weight_decay": 0.0})
+        self.optimizer_ = self.optimizer(groups, lr=self.lr, **kwargs)
         self.optimizer_adversary_ = self.optimizer(
             self.adversary_.parameters(), lr=self.adversary_lr, **kwargs
         )
         return self
 
     def _set_learning_rates(self):
-        factor = 1.0
-        if self.n_steps is not None:
-            part = min(self.n_steps_ / self.n_steps, 1.0)
-            factor = min(1.0, (self.n_steps_ + 1) / max(WARM_UP * self.n_steps, 1))
-            factor *= (1 + math.cos(math.pi * part)) / 2
+        if self.n_steps is None:
+            return
+        part = min(self.n_steps_ / self.n_steps, 1.0)
+        factor = min(1.0, (self.n_steps_ + 1) / max(WARM_UP * self.n_steps, 1))
+        factor *= (1 + math.cos(math.pi * part)) / 2
         for optimizer, lr in (
             (self.optimizer_, self.lr),
             (self.optimizer_adversary_, self.adversary_lr),
@@ -144,19 +148,21 @@ class AdversarialNet(NeuralNet):
             if adversarial:
                 shown = adversary.examples(module, x, u, z, x_hat)
         if adversarial:
-            with self._precision():
+            with torch.enable_grad(), self._precision():
                 loss = adversary.loss(*(part.detach() for part in shown))
             self.optimizer_adversary_.zero_grad()
             loss.backward()
             self.optimizer_adversary_.step()
-            self.history.record_batch("adversary_loss", loss.item())
         if turn:
             total = objective
             if adversarial:
-                with self._precision():
+                # its gradient is for the autoencoder alone
+                adversary.requires_grad_(False)
+                with torch.enable_grad(), self._precision():
                     total = total + self.weight * adversary.confusion(*shown)
             self.optimizer_.zero_grad()
             total.backward()
+            adversary.requires_grad_(True)
             self.notify(
                 "on_grad_computed",
                 named_parameters=list(module.named_parameters()),
@@ -164,6 +170,8 @@ class AdversarialNet(NeuralNet):
                 training=True,
             )
             self.optimizer_.step()
+        if adversarial:
+            self.history.record_batch("adversary_loss", loss.item())
         error = nn.functional.mse_loss(x_hat.detach().float(), x)
         return {"loss": error, "y_pred": x_hat.detach()}
 
@@ -200,26 +208,29 @@ class Checkpoint(Callback):
     def __init__(self, path, fingerprint, seed):
         self.path, self.fingerprint, self.seed = Path(path), fingerprint, seed
 
-    @staticmethod
-    def _stopping(net):
-        return [c for _, c in net.callbacks_ if isinstance(c, EarlyStopping)]
-
-    def on_train_begin(self, net, **kwargs):
-        """Restore what the file holds."""
-        self.pause_, self.written_ = 0.0, time.monotonic()
+    def restore(self, net):
+        """Restore networks, optimisers and history from the file."""
+        self.pause_, self.written_, self.state_ = 0.0, time.monotonic(), None
         if not self.path.exists():
             return
-        state = torch.load(self.path, map_location=net.device, weights_only=True)
+        state = torch.load(self.path, map_location="cpu", weights_only=True)
         for name in ("module_", "adversary_", "optimizer_", "optimizer_adversary_"):
             getattr(net, name).load_state_dict(state[name])
         net.n_steps_ = state["n_steps"]
         net.history_.extend(json.loads(state["history"]))
-        for callback, kept in zip(self._stopping(net), state["stopping"], strict=True):
-            for name, value in kept.items():
-                setattr(callback, name, value)
-        torch.set_rng_state(state["generator"].cpu())
-        if state["generator_cuda"] is not None:
-            torch.cuda.set_rng_state(state["generator_cuda"].cpu(), net.device)
+        self.state_ = state
+
+    def on_train_begin(self, net, **kwargs):
+        """Restore what the beginning of a training resets."""
+        state, self.state_ = self.state_, None
+        if state is None:
+            return
+        for name, callback in stopping(net).items():
+            for key, value in state["stopping"].get(name, {}).items():
+                setattr(callback, key, value)
+        torch.set_rng_state(state["generator"])
+        if str(net.device).startswith("cuda"):
+            torch.cuda.set_rng_state(state["generator_cuda"], net.device)
 
     def on_epoch_end(self, net, **kwargs):
         """Write the file, if that does not take much of the time."""
@@ -247,15 +258,15 @@ class Checkpoint(Callback):
                 if str(net.device).startswith("cuda")
                 else None
             ),
-            "stopping": [
-                {
+            "stopping": {
+                name: {
                     "misses_": c.misses_,
                     "dynamic_threshold_": float(c.dynamic_threshold_),
                     "best_epoch_": int(c.best_epoch_),
                     "best_model_weights_": c.best_model_weights_,
                 }
-                for c in self._stopping(net)
-            ],
+                for name, c in stopping(net).items()
+            },
         }
         partial = self.path.with_name(self.path.name + ".partial")
         torch.save(state, partial)
@@ -264,14 +275,26 @@ class Checkpoint(Callback):
         self.pause_ = CHECKPOINT_PAUSE * (self.written_ - begin)
 
 
+def stopping(net):
+    """Return the callbacks that stop a training early, by name."""
+    return {n: c for n, c in net.callbacks_ if isinstance(c, EarlyStopping)}
+
+
 def saved_seed(path):
     """Return the seed and the fingerprint of a checkpoint, None where there is none."""
-    if path is None or not Path(path).exists():
+    if path is None:
+        return None, None
+    if not Path(path).absolute().parent.is_dir():
+        raise ValueError(
+            f"`checkpoint` is {str(path)!r}, in a folder that is not there; make it, or"
+            " give another path."
+        )
+    if not Path(path).exists():
         return None, None
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
+        state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
         return state["seed"], state["fingerprint"]
-    except Exception as error:
+    except (pickle.UnpicklingError, RuntimeError, EOFError, LookupError) as error:
         raise ValueError(
             f"`checkpoint` is {str(path)!r}, a file that is not a checkpoint of a fit:"
             f" {error}"
@@ -315,6 +338,12 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
     max_epochs = estimator.max_epochs
     if max_epochs == "auto":
         max_epochs = max(1, round(adversary_steps * AUTO_STEPS / steps_per_epoch))
+    if max_epochs * steps_per_epoch < adversary_steps:
+        raise ValueError(
+            f"`max_epochs`={max_epochs} makes {max_epochs * steps_per_epoch} step(s) of"
+            f" the critic, and the autoencoder is trained in each `n_critic`-th,"
+            f" {adversary_steps}; train longer, or lower `n_critic`."
+        )
     cycle = estimator.lr_schedule == "one_cycle"
     callbacks = []
     if estimator.disentangle_weight > 0:
@@ -325,10 +354,11 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
     if validation is not None:
         patience = max_epochs if cycle else estimator.n_iter_no_change
         callbacks.append(("early_stopping", early_stopping(patience)))
-    callbacks.append(("short_history", ShortHistory()))
     if estimator.verbose:
         callbacks.append(("progress", ProgressBar(type(estimator).__name__)))
     callbacks += list(estimator.callbacks or ())
+    callbacks.append(("short_history", ShortHistory()))
+    checkpoint = None
     if estimator.checkpoint is not None:
         checkpoint = Checkpoint(estimator.checkpoint, fingerprint, seed)
         callbacks.append(("checkpoint", checkpoint))
@@ -369,20 +399,24 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
         )
         net.initialize()
         with training_threads(net.module_, device):
-            fit_epochs(net, [tensor(a, device) for a in tensors])
+            fit_epochs(net, [tensor(a, device) for a in tensors], checkpoint)
+    # what a trained network has no more need of
+    net.train_split = None
+    net.module_.zero_grad()
+    net.adversary_.zero_grad()
+    for callback in stopping(net).values():
+        callback.best_model_weights_ = None
     return net
 
 
-def fit_epochs(net, tensors):
+def fit_epochs(net, tensors, checkpoint):
     """Train for the epochs that are left, after what a checkpoint restores."""
 
     def stopped():
-        return any(
-            callback.misses_ >= callback.patience
-            for _, callback in net.callbacks_
-            if isinstance(callback, EarlyStopping)
-        )
+        return any(c.misses_ >= c.patience for c in stopping(net).values())
 
+    if checkpoint is not None:
+        checkpoint.restore(net)
     net.notify("on_train_begin", X=None, y=None)
     try:
         if not stopped():

@@ -118,6 +118,8 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
         net.initialize()
         with training_threads(net.module_, device):
             net.partial_fit(*tensors)
+    # a trained network has no more need of the held-out samples
+    net.train_split = None
     return net
 
 
