@@ -56,7 +56,8 @@ class FactorDisentangler(AdversarialDisentangler):
     n_critic : int, default=1
         Steps of the critic for each one of the autoencoder, each with new stars.
     gradient_penalty : float, default=10.0
-        Weight of the mean of (|gradient| - 1)² of the critic, between real and recast.
+        Weight of the mean squared difference of the length of the critic's gradient,
+        between real and recast stars, from 1.
     recast_residuals : bool, default=True
         Whether the critic is shown recast spectra with the residuals of the
         reconstruction. Without, it tells spectra with noise from those without.
