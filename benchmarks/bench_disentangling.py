@@ -168,7 +168,7 @@ def section(title, results, limit):
         rows.append(
             [name]
             + ["" if share is None else f"{share:.3f}" for share in shares]
-            + [helpers.spread(seconds, 2) if seconds else ""]
+            + [helpers.spread(seconds, 3) if seconds else ""]
         )
     if limit:
         rows.append(["limit"] + [f"{limit[snr]:.3f}" for snr in results] + [""])
