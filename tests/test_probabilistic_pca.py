@@ -330,14 +330,20 @@ def test_covariances_of_components_that_are_not_seen():
     X[rng.random(n) < 0.3, 20:24] = np.nan
     double = ProbabilisticPCA(2, with_covariance=True, random_state=0)
     single = clone(double).fit(X.astype(np.float32))
-    (z, C), (z1, C1) = (
+    (_, C), (z, _), (z1, C1) = (
         unpack(m.transform(data), 2)
-        for m, data in [(double.fit(X), X), (single, X.astype(np.float32))]
+        for m, data in [
+            (double.fit(X), X),
+            (single, X),
+            (single, X.astype(np.float32)),
+        ]
     )
     assert C.max() > 50  # a component was not seen
     assert_allclose(C1, C, rtol=0.05, atol=0.05)
-    # in units of their errors, scores are the same
-    assert np.all(np.einsum("ni,nij,nj->n", z1 - z, np.linalg.inv(C), z1 - z) < 1)
+    # in units of their errors, scores of one fit are the same; those of another may
+    # differ by more, since it may end a step earlier
+    distance = np.einsum("ni,nij,nj->n", z1 - z, np.linalg.inv(C), z1 - z)
+    assert np.all(distance < 0.1)
 
 
 @pytest.mark.parametrize("scale", [1e-8, 1e16])
