@@ -574,6 +574,10 @@ def test_search_over_the_weight_by_recovered_twins(twins):
         ({"device": "gpu"}, "`device` is 'gpu'"),
         ({"device": "meta"}, "`device` is 'meta'"),
         ({"early_stopping": True, "validation_fraction": 0.9999}, "too few"),
+        (
+            {"early_stopping": True, "validation_fraction": 0.99, "n_components": 9},
+            "at most min.*=6 of the stars to train on",
+        ),
         ({"lr": 1e6, "clip_gradient_norm": None}, "Training diverged"),
     ],
 )

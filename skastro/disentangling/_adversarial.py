@@ -84,11 +84,6 @@ class AdversarialDisentangler(ConditionedTransformer):
         from ._training import saved_seed, train
 
         S, U = self._fit_columns(X)
-        if self.n_components > min(S.shape):
-            raise ValueError(
-                f"`n_components`={self.n_components} must be at most min(n_samples,"
-                f" n_bins)={min(S.shape)}."
-            )
         seed, kept = saved_seed(self.checkpoint)
         if seed is None or self.random_state is not None:
             seed = draw_seed(self.random_state)
@@ -101,6 +96,12 @@ class AdversarialDisentangler(ConditionedTransformer):
             )
         rng = np.random.RandomState(seed)
         train_rows, held_rows = self._held_out(len(S), rng)
+        most = min(S[train_rows].shape)
+        if self.n_components > most:
+            raise ValueError(
+                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f" n_bins)={most} of the stars to train on."
+            )
         labels = self._scale_conditions(U)
         self._inputs = self._new_inputs().fit(
             S[train_rows], labels[train_rows], draw_seed(rng), self.noise
