@@ -24,7 +24,8 @@ MISFIT = 0.2
 class AdversarialDisentangler(ConditionedTransformer):
     """Base class of autoencoders that are trained against an adversary.
 
-    Subclasses define ``_adversary(inputs, U)``.
+    Subclasses define ``_adversary(n_inputs, U)``: class, arguments and
+    steps of the adversary.
     """
 
     _parameter_constraints: dict = {

@@ -222,8 +222,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
                 if change < self.tol and n_iter > FREE_PASSES:
                     break
         self.n_iter_ = n_iter
-        self.mean_coef_ = em.decoder.mean
-        self.loadings_ = em.decoder.loadings
+        # contiguous as in a copy from a file, to give the same to the last bit
+        self.mean_coef_ = np.ascontiguousarray(em.decoder.mean)
+        self.loadings_ = np.ascontiguousarray(em.decoder.loadings)
         self.noise_variance_ = em.decoder.noise
         # a bin that was never seen has no spectrum to be decoded to
         self.mean_coef_[:, np.broadcast_to(em.n_observed, p) == 0] = np.nan
