@@ -28,6 +28,7 @@ from skastro.disentangling import (
 )
 from skastro.disentangling._conditional_em import ConditionalEM, shrink
 from skastro.disentangling._decoder import Decoder, combine
+from skastro.disentangling._frame import simplest_frame
 from skastro.disentangling._polynomials import OrthonormalPolynomials
 from skastro.metrics import n_false_twins, twin_recovery_scorer
 from skastro.preprocessing import append_conditions
@@ -301,20 +302,46 @@ def test_maximisation_is_least_squares_where_latents_are_known():
 def test_shrinking_removes_noise_and_keeps_signal(seed, terms, k):
     rng = np.random.default_rng(seed)
     n_bins = 400
-    noise = rng.normal(size=(terms, k, n_bins))
-    left, rank = shrink(noise, np.ones(n_bins))
+    noise = rng.normal(size=(n_bins, terms, k))
+    left, rank = shrink(noise)
     assert np.sum(left**2) < 0.35 * np.sum(noise**2)
-    one = rng.normal(size=(terms, 1, n_bins)) * rng.normal(size=(1, k, n_bins))
-    signal = 1e4 * one / np.linalg.norm(one, axis=(0, 1))
-    found, rank = shrink(signal + noise, np.ones(n_bins))
+    one = rng.normal(size=(n_bins, terms, 1)) * rng.normal(size=(n_bins, 1, k))
+    signal = 1e4 * one / np.linalg.norm(one, axis=(1, 2), keepdims=True)
+    found, rank = shrink(signal + noise)
     assert_allclose(found, signal, atol=12)
     # better than what was given, never worse
     assert np.sum((found - signal) ** 2) < 1.01 * np.sum(noise**2)
     assert rank.mean() < 1.35 or min(terms, k) == 1
     # equivariant under rotations of the latents
     Q, _ = np.linalg.qr(rng.normal(size=(k, k)))
-    turned, _ = shrink(np.einsum("kl,bkp->blp", Q, signal + noise), np.ones(n_bins))
-    assert_allclose(turned, np.einsum("kl,bkp->blp", Q, found), atol=1e-6)
+    turned, _ = shrink((signal + noise) @ Q.T)
+    assert_allclose(turned, found @ Q.T, atol=1e-6)
+
+
+def test_frame_undoes_rotations_that_change_with_the_labels():
+    rng = np.random.default_rng(0)
+    k, n_bins = 3, 200
+    u = rng.uniform(-1, 1, size=(2000, 1))
+    phi = OrthonormalPolynomials(4).fit(u)(u)
+    linear = rng.normal(size=(2, k, n_bins)) * np.array([1.0, 0.8])[:, None, None]
+    at_u = np.tensordot(phi[:, :2], linear, 1)
+    angle = 0.5 * u[:, 0] + 0.2 * u[:, 0] ** 2
+    turn = np.broadcast_to(np.eye(k), (len(u), k, k)).copy()
+    turn[:, 0, 0] = turn[:, 1, 1] = np.cos(angle)
+    turn[:, 0, 1], turn[:, 1, 0] = np.sin(angle), -np.sin(angle)
+    turned = np.linalg.lstsq(phi, (turn @ at_u).reshape(len(u), -1), rcond=None)[0]
+    turned = turned.reshape(-1, k, n_bins)
+    back = simplest_frame(turned, np.ones(n_bins), phi)
+    assert_allclose(
+        back @ back.transpose(0, 2, 1),
+        np.broadcast_to(np.eye(k), back.shape),
+        atol=1e-10,
+    )
+    # up to one rotation for all labels
+    total = back @ turn
+    assert np.abs(total - total.mean(axis=0)).max() < 0.05
+    # where the loadings that turn least are others
+    assert np.abs(turn - turn.mean(axis=0)).max() > 0.4
 
 
 def test_latents_of_the_model_are_found_at_all_labels():

@@ -1,10 +1,10 @@
 """Expectation-maximisation of conditional factor analysis."""
 
 import numpy as np
-from scipy.linalg import solve_continuous_lyapunov
 from sklearn.utils.extmath import randomized_svd
 
 from ._decoder import Decoder, combine
+from ._frame import simplest_frame
 
 #: Rows at once where entries have weights of their own.
 ROWS = 128
@@ -188,30 +188,14 @@ class ConditionalEM:
         towards a population that is the same at all labels, as slowly as the errors
         of the latents are small; these steps go there at once.
         """
-        z, covariance = self._transport(z, covariance)
+        if self.k > 1 and self.phi.shape[1] > 1:
+            rotation = simplest_frame(
+                self.decoder.loadings, self.decoder.noise, self.phi
+            )
+            z = np.matmul(rotation, z[..., None])[..., 0]
+            covariance = rotation @ covariance @ rotation.transpose(0, 2, 1)
         z = z - self.phi_mean @ (self.phi_mean.T @ z / len(z))
         return self._whiten(z, covariance, whiten_freely)
-
-    def _transport(self, z, covariance):
-        """Rotate latents so that loadings change least with the labels.
-
-        Minimises the sum over bins of ``|L_b + A_b L_0|**2 / noise`` over antisymmetric
-        A_b, which is a Lyapunov equation.
-        """
-        loadings = self.decoder.loadings.astype(np.float64)
-        k = self.k
-        if k == 1 or len(loadings) == 1:
-            return z, covariance
-        first = loadings[0] / self.decoder.noise
-        metric = first @ loadings[0].T + np.eye(k)
-        turns = []
-        for loading in loadings[1:]:
-            cross = loading @ first.T
-            turns.append(solve_continuous_lyapunov(metric, cross.T - cross))
-        half = np.tensordot(self.phi[:, 1:], turns, 1) / 2
-        rotation = np.linalg.solve(np.eye(k) - half, np.eye(k) + half)
-        z = np.matmul(rotation, z[..., None])[..., 0]
-        return z, rotation @ covariance @ rotation.transpose(0, 2, 1)
 
     def _whiten(self, z, covariance, freely):
         """Give latents the covariance I at all labels, beyond the sample's scatter."""
@@ -269,12 +253,12 @@ class ConditionalEM:
         if own_weights:
             step *= self._length(step, gradient, z, H, total)
         new = old + step
-        loadings = new[m:].reshape(self.phi.shape[1], self.k, -1)
+        mean, loadings = new[:m], new[m:].reshape(self.phi.shape[1], self.k, -1)
         self.rank = np.full(len(total), min(loadings.shape[:2]))
         if shrinking:
-            loadings, self.rank = shrink(loadings, np.sqrt(total))
+            mean, loadings, self.rank = without_errors(mean, loadings, np.sqrt(total))
         self.decoder = Decoder(
-            new[:m].astype(dtype), loadings.astype(dtype), self.decoder.noise
+            mean.astype(dtype), loadings.astype(dtype), self.decoder.noise
         )
 
     def _length(self, step, gradient, z, H, total):
@@ -293,40 +277,61 @@ class ConditionalEM:
         return slope / np.maximum(curvature, np.finfo(np.float64).tiny)
 
 
-def shrink(loadings, precision):
-    """Return loadings without what errors put there, and their rank in each bin.
+def without_errors(mean, loadings, precision):
+    """Return the coefficients of all bins without what errors put there.
 
-    A bin sees few directions of the latent space, however its response grows with the
-    labels: its matrix of loadings, terms by components, is of low rank. Singular
-    values are shrunk as is optimal for a matrix of low rank with errors of one size
-    (M. Gavish & D. Donoho 2017, IEEE Trans. Inf. Theory 63, 2137, Eq. 7).
+    Two kinds of matrices are of low rank. The mean spectrum, terms by bins, changes
+    with the labels in few ways. And a bin sees few directions of the latent space,
+    however its response grows with the labels: terms by components.
 
     Parameters
     ----------
-    loadings : ndarray of shape (n_terms, n_components, n_bins)
+    mean : ndarray of shape (n_mean_terms, n_bins)
         With independent errors.
+    loadings : ndarray of shape (n_terms, n_components, n_bins)
+        Likewise.
     precision : ndarray of shape (n_bins,)
         Inverse of their standard deviation in each bin.
 
     Returns
     -------
-    loadings : ndarray of the same shape
+    mean, loadings : ndarrays of the same shapes
     rank : ndarray of shape (n_bins,)
+        Of the loadings of each bin.
     """
-    matrix = (loadings * precision).transpose(2, 0, 1)
-    wide = matrix.shape[1] > matrix.shape[2]
+    mean = mean * precision
+    mean[1:], _ = shrink(mean[1:])
+    by_bin, rank = shrink((loadings * precision).transpose(2, 0, 1))
+    return mean / precision, by_bin.transpose(1, 2, 0) / precision, rank
+
+
+def shrink(matrix):
+    """Return estimates of matrices of low rank that are seen with unit errors.
+
+    Singular values are shrunk as is optimal for errors of one size (M. Gavish & D.
+    Donoho 2017, IEEE Trans. Inf. Theory 63, 2137, Eq. 7).
+
+    Parameters
+    ----------
+    matrix : ndarray of shape (..., n_rows, n_columns)
+        With independent errors.
+
+    Returns
+    -------
+    matrix : ndarray of the same shape
+    rank : ndarray of shape (...)
+    """
+    wide = matrix.shape[-2] > matrix.shape[-1]
     if wide:
-        matrix = matrix.transpose(0, 2, 1)
-    _, few, many = matrix.shape
-    values, vectors = np.linalg.eigh(matrix @ matrix.transpose(0, 2, 1))
+        matrix = matrix.swapaxes(-1, -2)
+    few, many = matrix.shape[-2:]
+    values, vectors = np.linalg.eigh(matrix @ matrix.swapaxes(-1, -2))
     beta = few / many
     square = np.maximum(values, 0) / many
     inside = (square - beta - 1) ** 2 - 4 * beta
     kept = square > (1 + np.sqrt(beta)) ** 2
     factor = np.where(kept, np.sqrt(np.maximum(inside, 0)), 0)
     factor /= np.where(kept, square, 1)
-    projector = np.matmul(vectors * factor[:, None], vectors.transpose(0, 2, 1))
+    projector = np.matmul(vectors * factor[..., None, :], vectors.swapaxes(-1, -2))
     matrix = projector @ matrix
-    if wide:
-        matrix = matrix.transpose(0, 2, 1)
-    return matrix.transpose(1, 2, 0) / precision, kept.sum(axis=1)
+    return matrix.swapaxes(-1, -2) if wide else matrix, kept.sum(axis=-1)

@@ -1,16 +1,20 @@
 """Factor analysis whose loadings depend on known labels."""
 
+from math import comb
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
 from .. import _covariance
-from .._sklearn import Interval, _fit_context
+from .._sklearn import Interval, StrOptions, _fit_context
 from ._conditional_em import FREE_PASSES, ROWS, ConditionalEM
 from ._conditioned import ConditionedTransformer, explained
 from ._decoder import Decoder, combine
 from ._polynomials import OrthonormalPolynomials
+
+#: What `degree="auto"` allows.
+MAX_DEGREE, ROWS_PER_POLYNOMIAL = 6, 40
 
 
 class ConditionalFactorAnalysis(ConditionedTransformer):
@@ -26,8 +30,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     what spectra of equal labels differ in. Bins that are NaN are missing.
 
     The likelihood leaves rotations of z that change with u undetermined. Those are
-    chosen that change the loadings least: an abundance is to have the same axis at
-    all labels. This needs no twins.
+    chosen that make the loadings the simplest functions of u, of fewest terms: an
+    abundance is to have the same axis at all labels. This needs no twins.
 
     Parameters
     ----------
@@ -36,8 +40,10 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         the last one by default. The others are the bins of the spectrum.
     n_components : int, default=20
         Number of latent variables. A few more than there are abundances do no harm.
-    degree : int, default=4
-        Degree of the polynomials of the mean spectrum.
+    degree : int or "auto", default="auto"
+        Degree of the polynomials of the mean spectrum; what too low a degree leaves is
+        taken for chemistry. "auto" is the highest, from 1 to 6, of which there are at
+        least 40 stars for each polynomial.
     loading_degree : int, default=3
         Degree of the polynomials of the loadings.
     max_iter : int, default=20
@@ -71,6 +77,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         The matrix M of a distance :math:`(z - z')^T M (z - z')` between stars: the
         inverse of twice the mean covariance of the errors in the training set, so
         that twins are at a distance of about ``n_components``.
+    degree_ : int
+        Degree of the mean spectrum.
     n_iter_ : int
         Passes over the data.
     condition_indices_, spectrum_indices_ : ndarray of int
@@ -90,11 +98,13 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     Notes
     -----
     EM, with three steps of its own in each pass. (1) Latent variables are rotated, by
-    angles polynomial in u, to the loadings that change least: a Lyapunov equation.
+    angles polynomial in u, to the loadings of least :math:`\sum_b \ln |L_b|^2` over
+    their terms but the constant: the penalty of terms whose prior variances are fitted.
     (2) They are made white at all labels, as far as the sample departs from white by
     more than its scatter: parameter expansion of EM, whose plain steps are as small as
     the errors of z. (3) The matrix of loadings of each bin, terms by components, is
-    shrunk by its singular values, since a bin responds to few abundances.
+    shrunk by its singular values, since a bin responds to few abundances; and that of
+    the mean, terms by bins, which changes with the labels in few ways.
 
     With missing bins or `sigma`, entries have weights of their own: the expectation
     step is exact, and maximisation is one step of preconditioned regression a pass
@@ -130,7 +140,10 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     _parameter_constraints: dict = {
         **ConditionedTransformer._condition_constraints,
         "n_components": [Interval(Integral, 1, None, closed="left")],
-        "degree": [Interval(Integral, 1, None, closed="left")],
+        "degree": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "loading_degree": [Interval(Integral, 0, None, closed="left")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
@@ -145,7 +158,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         condition_columns=-1,
         *,
         n_components=20,
-        degree=4,
+        degree="auto",
         loading_degree=3,
         max_iter=20,
         tol=0.01,
@@ -196,14 +209,15 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
                 f" n_bins)={min(n, p)}."
             )
         U = self._scale_conditions(U)
-        self._mean_terms = OrthonormalPolynomials(self.degree).fit(U)
+        self.degree_ = self._choose_degree(*U.shape)
+        self._mean_terms = OrthonormalPolynomials(self.degree_).fit(U)
         self._loading_terms = OrthonormalPolynomials(self.loading_degree).fit(U)
         phi_mean, phi = self._mean_terms(U), self._loading_terms(U)
         n_terms = phi_mean.shape[1] + self.n_components * phi.shape[1]
         if n_terms > n:
             raise ValueError(
                 f"{n} rows do not determine the {n_terms} coefficients of a bin; lower"
-                f" `n_components`={self.n_components}, `degree`={self.degree} or"
+                f" `n_components`={self.n_components}, `degree`={self.degree_} or"
                 f" `loading_degree`={self.loading_degree}, or give more rows."
             )
         em = ConditionalEM(
@@ -232,6 +246,16 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         typical = em.covariance + self._frame_variance(phi)
         self.latent_metric_ = np.linalg.inv(2 * typical.mean(axis=0))
         return self
+
+    def _choose_degree(self, n, n_conditions):
+        if self.degree != "auto":
+            return self.degree
+        allowed = [
+            degree
+            for degree in range(2, MAX_DEGREE + 1)
+            if comb(n_conditions + degree, degree) * ROWS_PER_POLYNOMIAL <= n
+        ]
+        return max(allowed, default=1)
 
     @property
     def _n_features_out(self):
