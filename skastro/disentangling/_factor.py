@@ -39,8 +39,9 @@ class FactorDisentangler(AdversarialDisentangler):
         leaves of each bin, in units of the noise; or every bin, scaled by a slope and
         an offset.
     n_inputs : int, default=100
-        Number of these components, at most: not more than bins, nor (beyond
-        `n_components`) than a third of the stars.
+        Number of these components, at most. Those that noise alone would give are left
+        out, down to twice `n_components`; there are not more than bins, nor (beyond
+        that) than a third of the stars.
     degree : int, default=4
         Highest total degree of that polynomial.
     noise : "auto" or float, default="auto"

@@ -45,12 +45,13 @@ class ResidualComponents:
     Parameters
     ----------
     n_inputs : int
-        Number of components, at most; not more than a third of the stars, so that what
-        they leave tells the noise.
+        Number of components, at most: those that noise alone would not give. Not more
+        than a third of the stars, so that what they leave tells the noise.
     degree : int
         Highest degree of the polynomial.
     least : int, default=1
-        Number of components, at least.
+        Number of components that a small sample gives, at least; of any other, twice as
+        many are kept.
     """
 
     def __init__(self, n_inputs, degree, least=1):
@@ -83,7 +84,8 @@ class ResidualComponents:
         pca = PCA(n_inputs, random_state=random_state).fit(residuals)
         # contiguous as in a copy from a file, to give the same to the last bit
         self.mean, self.components = pca.mean_, np.ascontiguousarray(pca.components_)
-        held = pca.explained_variance_.sum(dtype=np.float64)
+        found = pca.explained_variance_
+        held = found.sum(dtype=np.float64)
         total = sum(
             np.square(residuals[rows]).sum(dtype=np.float64)
             for rows in gen_batches(n_samples, 1024)
@@ -92,6 +94,11 @@ class ResidualComponents:
         free = (n_samples - n_inputs - phi.shape[1]) * (n_bins - n_inputs)
         variance = max(total - n_samples * held, 0.0) / free if free > 0 else 0.0
         rows = max(n_samples - phi.shape[1], 1)
+        # the largest variance along a component of noise (Marchenko & Pastur)
+        edge = variance * (1 + np.sqrt(n_bins / rows)) ** 2
+        # some of what is weaker than noise still tells of abundances
+        kept = max(np.count_nonzero(found > edge), 2 * self.least)
+        self.components, found = self.components[:kept], found[:kept]
         signal = max(total / rows / n_bins - variance, 0.0)
         if noise == "auto":
             self.unit = np.sqrt(max(variance, signal))
@@ -103,7 +110,7 @@ class ResidualComponents:
         tiny = 10 * np.finfo(S.dtype).eps * max(S.max(), -S.min(), 1e-30)
         self.unit = float(max(self.unit, tiny))
         self.fresh = float(np.sqrt(fresh) / self.unit)
-        deviations = np.sqrt(np.maximum(pca.explained_variance_, 0)) / self.unit
+        deviations = np.sqrt(np.maximum(found, 0)) / self.unit
         self.scatter = np.maximum(deviations, 1e-3)
         return self
 
