@@ -9,6 +9,7 @@ from ._galaxies import (
     load_synthetic_galaxy,
 )
 from ._line_formation import LineFormation
+from ._line_maps import make_line_maps
 from ._twins import make_twin_spectra
 
 __all__ = [
@@ -18,6 +19,7 @@ __all__ = [
     "gas_prior",
     "load_ngc1068",
     "load_synthetic_galaxy",
+    "make_line_maps",
     "make_open_clusters",
     "make_twin_spectra",
 ]

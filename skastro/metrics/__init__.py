@@ -1,5 +1,6 @@
 """Figures of merit."""
 
+from ._components import component_mae, match_components
 from ._doppelganger import (
     DoppelgangerRates,
     doppelganger_rate,
@@ -18,12 +19,14 @@ from ._twins import (
 
 __all__ = [
     "DoppelgangerRates",
+    "component_mae",
     "doppelganger_rate",
     "doppelganger_rates",
     "doppelganger_scorer",
     "error_factor",
     "intra_inter_distances",
     "log_evidence_scorer",
+    "match_components",
     "n_false_twins",
     "twin_recovery_curve",
     "twin_recovery_limit",

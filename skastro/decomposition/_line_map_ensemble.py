@@ -1,0 +1,227 @@
+"""Many factorisations of line maps, and what they agree on."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from .._sklearn import Interval, StrOptions, _fit_context
+from ._blended import BlendedMaps
+from ._consensus import consensus
+from ._line_map_nmf import SEEDS, SUBSPACE_STEPS, refit
+from ._runs import descend, many, rotate
+
+
+class LineMapNMFEnsemble(BlendedMaps):
+    """Separate line maps many times, and average what the runs agree on.
+
+    The factorisation of line maps depends on its random start and on its penalties, and
+    many different ones fit the data equally well. This is an ensemble of runs over
+    starts and penalties. Their profiles are brought into one order by optimal
+    assignment; the consensus is the median of the best runs, and their spread is its
+    uncertainty.
+
+    Parameters
+    ----------
+    n_components : int, default=3
+        Number of gas components.
+    n_members : int, default=100
+        Number of runs.
+    alpha_maps, alpha_profiles : float or tuple of two floats
+        By default (1e-4, 0.1) and 0.0. Strength of the penalties, as in
+        :class:`LineMapNMF`; for two floats, each member draws its own between them,
+        uniformly in the logarithm.
+    l1_ratio : float, default=0.0
+        0 for squares (L2) in the penalties, 1 for absolute values (L1).
+    solver : {"hals", "subspace"}, default="hals"
+        As in :class:`LineMapNMF`. Penalties do not apply to ``"subspace"``.
+    volume : float, default=3.0
+        Weight of a penalty on the volume of the profiles, for ``"subspace"``.
+    keep : float, default=0.5
+        Share of the members, those of the lowest loss, that the consensus is of.
+    clip_negative : bool, default=True
+        Whether negative intensities are set to zero.
+    scale_lines : bool, default=True
+        Whether lines are scaled to unit mean in the fit.
+    max_iter : int, default=1000
+        Passes of a member at most.
+    tol : float, default=1e-5
+        A member ends when a pass gains less than this, relatively.
+    n_jobs : int, default=None
+        Threads.
+    random_state : int, RandomState instance or None, default=None
+        Draws starts and penalties.
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_lines)
+        Profiles of the consensus: intensities, in the units of X, where the map of the
+        component has its peak.
+    components_std_ : ndarray of shape (n_components, n_lines)
+        Their uncertainty: the spread of the members that were kept, robust (1.4826
+        times the median absolute deviation) and relative to each member's mean, in
+        the same units.
+    member_components_ : ndarray of shape (n_members, n_components, n_lines)
+        Profiles of all members, scaled to unit mean over the lines, in the order of the
+        consensus.
+    member_losses_ : ndarray of shape (n_members,)
+        Sums of squared residuals of scaled lines.
+    member_alphas_ : ndarray of shape (n_members, 2)
+        Their penalties, of maps and of profiles.
+    kept_ : ndarray of bool of shape (n_members,)
+        Members that the consensus is of.
+    stability_ : float
+        Mean cosine between the profiles of members that were kept and of the
+        consensus, in scaled lines: 1 if all runs agree.
+    reconstruction_err_ : float
+        Root of the sum of squared residuals of the consensus.
+    n_iter_ : int
+        Passes of the longest run.
+    line_scale_ : ndarray of shape (n_lines,) or None
+        Mean of each line.
+    n_features_in_ : int
+        Number of lines.
+    feature_names_in_ : ndarray of shape (n_lines,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    LineMapNMF : One run.
+    skastro.plotting.EnsembleDisplay : Losses against penalties.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, Figs. 3.3 and 3.5.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_line_maps
+    >>> from skastro.decomposition import LineMapNMFEnsemble
+    >>> from skastro.metrics import component_mae
+    >>> data = make_line_maps(random_state=0)
+    >>> ensemble = LineMapNMFEnsemble(3, n_members=30, random_state=0).fit(data.X)
+    >>> ensemble.member_components_.shape
+    (30, 3, 10)
+    >>> component_mae(data.components, ensemble.components_) < 0.15
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BlendedMaps._shared_constraints,
+        "n_members": [Interval(Integral, 1, None, closed="left")],
+        "alpha_maps": [Interval(Real, 0, None, closed="left"), tuple, list],
+        "alpha_profiles": [Interval(Real, 0, None, closed="left"), tuple, list],
+        "solver": [StrOptions({"hals", "subspace"})],
+        "volume": [Interval(Real, 0, None, closed="left")],
+        "keep": [Interval(Real, 0, 1, closed="right")],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=3,
+        *,
+        n_members=100,
+        alpha_maps=(1e-4, 0.1),
+        alpha_profiles=0.0,
+        l1_ratio=0.0,
+        solver="hals",
+        volume=3.0,
+        keep=0.5,
+        clip_negative=True,
+        scale_lines=True,
+        max_iter=1000,
+        tol=1e-5,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.n_members = n_members
+        self.alpha_maps = alpha_maps
+        self.alpha_profiles = alpha_profiles
+        self.l1_ratio = l1_ratio
+        self.solver = solver
+        self.volume = volume
+        self.keep = keep
+        self.clip_negative = clip_negative
+        self.scale_lines = scale_lines
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sigma=None):
+        """Run all members, and find their consensus.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_pixels, n_lines)
+            Line intensities; NaN is missing.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_pixels, n_lines), default=None
+            1-sigma errors.
+
+        Returns
+        -------
+        self : LineMapNMFEnsemble
+
+        Raises
+        ------
+        ValueError
+            As :meth:`LineMapNMF.fit`, or if a range of penalties is none.
+        """
+        problem = self._problem(X, sigma)
+        k, n = self.n_components, self.n_members
+        rng = check_random_state(self.random_state)
+        seeds = rng.randint(SEEDS, size=n)
+        alphas = np.column_stack(
+            [self._draw(name, rng) for name in ("alpha_maps", "alpha_profiles")]
+        )
+        if self.solver == "subspace":
+            alphas[:] = 0
+        penalties = [self._penalties(problem, *pair) for pair in alphas]
+        jobs = [
+            (problem, k, seed, each, self.max_iter, self.tol)
+            for seed, each in zip(seeds, penalties, strict=True)
+        ]
+        runs = many(descend, jobs, self.n_jobs, self.verbose, "members")
+        profiles = np.array([H for _, H, *_ in runs])
+        self.n_iter_ = max(n_iter for *_, n_iter in runs)
+        order = losses = np.array([run[2] for run in runs])
+        if self.solver == "subspace":
+            # what they are ranked by is not the loss, which is the same for all
+            order, profiles = rotate(problem, runs, self.volume, SUBSPACE_STEPS)
+            losses = np.array([refit(problem, H)[2] for H in profiles])
+        self.member_losses_, self.member_alphas_ = losses, alphas
+        n_kept = max(1, round(self.keep * n))
+        self.kept_ = np.zeros(n, dtype=bool)
+        self.kept_[np.argsort(order, kind="stable")[:n_kept]] = True
+        profiles, common, deviation, self.stability_ = consensus(profiles, self.kept_)
+        V, H, loss = refit(problem, common)
+        self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
+        self._publish(H, V, (0.0, 0.0))
+        scale = 1.0 if self.line_scale_ is None else self.line_scale_
+        self.components_std_ = deviation * self._peaks[:, None] * scale
+        members = profiles * scale
+        mean = members.mean(axis=2, keepdims=True)
+        self.member_components_ = members / np.where(mean > 0, mean, 1)
+        return self
+
+    def _draw(self, name, rng):
+        value = getattr(self, name)
+        if isinstance(value, Real):
+            return np.full(self.n_members, float(value))
+        if len(value) != 2 or not 0 < value[0] <= value[1]:
+            raise ValueError(
+                f"`{name}` must be a number, or two positive numbers in order between"
+                f" which members draw, got {value!r}."
+            )
+        low, high = np.log(value)
+        return np.exp(rng.uniform(low, high, self.n_members))

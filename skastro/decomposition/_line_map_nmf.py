@@ -1,0 +1,247 @@
+"""Non-negative matrix factorisation of maps of molecular lines."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.utils import check_random_state
+
+from .._sklearn import Interval, StrOptions, _fit_context
+from ._blended import BlendedMaps
+from ._runs import descend, descend_sklearn, many, rotate
+
+#: Largest seed.
+SEEDS = 2**31 - 1
+#: Steps of the search within the principal subspace.
+SUBSPACE_STEPS = 300
+
+
+class LineMapNMF(BlendedMaps):
+    r"""Separate maps of molecular lines into gas components.
+
+    Pixels are rows of X and lines its columns. A pixel holds a mixture of gas
+    components, each with a profile of its own, the intensities of its lines: X = V H
+    with the non-negative contributions V of the components to each pixel, which are
+    their maps, and the profiles H. No radiative transfer is assumed.
+
+    The default is the thesis' recipe: negative intensities are set to zero, each line
+    is scaled to unit mean, and coordinate descent starts at random. Missing entries
+    are NaN, and `sigma` gives each entry an error. The result depends on the start and
+    on the penalties: see :class:`LineMapNMFEnsemble`.
+
+    Parameters
+    ----------
+    n_components : int, default=3
+        Number of gas components.
+    alpha_maps, alpha_profiles : float, default=0.0
+        Strength of the penalties of maps and profiles, as ``alpha_W`` and ``alpha_H``
+        of scikit-learn's NMF, in scaled lines.
+    l1_ratio : float, default=0.0
+        0 for squares (L2) in the penalties, 1 for absolute values (L1).
+    solver : {"auto", "cd", "hals", "subspace"}, default="auto"
+        ``"cd"`` is scikit-learn's coordinate descent, for complete data; ``"hals"``
+        is ours, which takes weights and gaps and needs a tenth of the time. "auto" is
+        the first of them that takes the data. ``"subspace"`` searches all
+        factorisations within the principal subspace for one whose negative values are
+        no more than noise; penalties do not apply.
+    volume : float, default=3.0
+        Weight of a penalty on the volume of the profiles, for ``"subspace"``.
+    n_init : int, default=1
+        Number of random starts, of which the best is kept. Take 24 or more for
+        ``"subspace"``.
+    clip_negative : bool, default=True
+        Whether negative intensities, which are noise, are set to zero. An error is
+        raised for them otherwise.
+    scale_lines : bool, default=True
+        Whether lines are scaled to unit mean in the fit.
+    max_iter : int, default=1000
+        Passes at most.
+    tol : float, default=1e-4
+        When to stop: the criterion of scikit-learn's NMF for ``"cd"``, and for
+        ``"hals"`` the relative gain of a pass.
+    n_jobs : int, default=None
+        Threads for several starts.
+    random_state : int, RandomState instance or None, default=None
+        Draws the starts.
+    verbose : int, default=0
+        Whether to show a progress bar over starts.
+
+    Attributes
+    ----------
+    components_ : ndarray of shape (n_components, n_lines)
+        Profiles: intensities, in the units of X, where the map of the component has
+        its peak.
+    reconstruction_err_ : float
+        Root of the (weighted) sum of squared residuals of scaled lines. Weights are 1
+        on the mean.
+    n_iter_ : int
+        Passes of the best start.
+    line_scale_ : ndarray of shape (n_lines,) or None
+        Mean of each line.
+    n_features_in_ : int
+        Number of lines.
+    feature_names_in_ : ndarray of shape (n_lines,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    LineMapNMFEnsemble : Many runs, what they agree on, and how far they do not.
+    skastro.model_selection.choose_n_components : Cross-validation by held-out entries.
+
+    Notes
+    -----
+    Minimises :math:`\frac12 \sum w (X - V H)^2` and, with n pixels and m lines,
+    :math:`\alpha_V m (r |V|_1 + \frac{1-r}{2} |V|_2^2) + \alpha_H n (r |H|_1 +
+    \frac{1-r}{2} |H|_2^2)`, where w are inverse variances, of mean 1.
+
+    References
+    ----------
+    *Decoding Astronomical Spectra Using Machine Learning*, chapter 3. D. Lee & S. Seung
+    1999, Nature 401, 788.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_line_maps
+    >>> from skastro.decomposition import LineMapNMF
+    >>> from skastro.metrics import component_mae
+    >>> data = make_line_maps(random_state=0)
+    >>> nmf = LineMapNMF(3, alpha_maps=1e-3, random_state=0)
+    >>> maps = nmf.fit_transform(data.X)
+    >>> maps.shape, nmf.components_.shape
+    ((2500, 3), (3, 10))
+    >>> component_mae(data.components, nmf.components_) < 0.2
+    True
+    """
+
+    _parameter_constraints: dict = {
+        **BlendedMaps._shared_constraints,
+        "alpha_maps": [Interval(Real, 0, None, closed="left")],
+        "alpha_profiles": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions({"auto", "cd", "hals", "subspace"})],
+        "volume": [Interval(Real, 0, None, closed="left")],
+        "n_init": [Interval(Integral, 1, None, closed="left")],
+        "n_jobs": [Integral, None],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        n_components=3,
+        *,
+        alpha_maps=0.0,
+        alpha_profiles=0.0,
+        l1_ratio=0.0,
+        solver="auto",
+        volume=3.0,
+        n_init=1,
+        clip_negative=True,
+        scale_lines=True,
+        max_iter=1000,
+        tol=1e-4,
+        n_jobs=None,
+        random_state=None,
+        verbose=0,
+    ):
+        self.n_components = n_components
+        self.alpha_maps = alpha_maps
+        self.alpha_profiles = alpha_profiles
+        self.l1_ratio = l1_ratio
+        self.solver = solver
+        self.volume = volume
+        self.n_init = n_init
+        self.clip_negative = clip_negative
+        self.scale_lines = scale_lines
+        self.max_iter = max_iter
+        self.tol = tol
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+        self.verbose = verbose
+
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sigma=None):
+        """Find the profiles.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_pixels, n_lines)
+            Line intensities; NaN is missing. Pixels without any line do not count.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_pixels, n_lines), default=None
+            1-sigma errors.
+
+        Returns
+        -------
+        self : LineMapNMF
+
+        Raises
+        ------
+        ValueError
+            If lines are without data or intensity, all pixels are blank, errors are not
+            positive, or the solver does not take the data.
+
+        Warns
+        -----
+        UserWarning
+            If there are as many components as lines.
+        """
+        problem = self._problem(X, sigma)
+        k = self.n_components
+        solver = self.solver
+        if solver == "auto":
+            solver = "cd" if problem.complete else "hals"
+        if solver == "cd" and not problem.complete:
+            raise ValueError(
+                '`solver`="cd" takes neither NaN nor `sigma`; "hals" or "auto" do.'
+            )
+        none = solver == "subspace"
+        alphas = (0.0, 0.0) if none else (self.alpha_maps, self.alpha_profiles)
+        penalties = self._penalties(problem, *alphas)
+        seeds = check_random_state(self.random_state).randint(SEEDS, size=self.n_init)
+        common = (self.l1_ratio, self.max_iter, self.tol)
+        if solver == "cd":
+            jobs = [(problem, k, seed, alphas, *common) for seed in seeds]
+            runs = many(descend_sklearn, jobs, self.n_jobs, self.verbose, "starts")
+        else:
+            jobs = [(problem, k, seed, penalties, *common[1:]) for seed in seeds]
+            runs = many(descend, jobs, self.n_jobs, self.verbose, "starts")
+        V, H, loss, self.n_iter_ = min(
+            runs, key=lambda run: run[2] + penalty(run[0], run[1], penalties)
+        )
+        if solver == "subspace":
+            objective, profiles = rotate(problem, runs, self.volume, SUBSPACE_STEPS)
+            V, H, loss = refit(problem, profiles[objective.argmin()])
+            self.n_iter_ = SUBSPACE_STEPS
+        self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
+        self._publish(H, V, penalties)
+        return self
+
+
+def penalty(V, H, penalties):
+    """Return twice the penalties."""
+    l1_V, l2_V, l1_H, l2_H = penalties
+    return (
+        2 * l1_V * V.sum()
+        + l2_V * np.square(V).sum()
+        + 2 * l1_H * H.sum()
+        + l2_H * np.square(H).sum()
+    )
+
+
+def refit(problem, H, max_iter=1000, tol=1e-8):
+    """Return the best maps of given profiles, these, and the loss."""
+    from ._hals import factorise
+
+    V = np.full((len(H), problem.lines.shape[1]), problem.lines.mean())
+    loss, _ = factorise(
+        problem.lines,
+        problem.weights,
+        problem.square,
+        V,
+        H,
+        (0.0,) * 4,
+        max_iter,
+        tol,
+        False,
+        np.empty(max_iter),
+    )
+    return V, H, loss

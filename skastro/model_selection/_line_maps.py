@@ -1,0 +1,218 @@
+"""How many gas components line maps hold, and how sure of them one can be."""
+
+from numbers import Integral
+
+import numpy as np
+from joblib import Parallel, delayed
+from sklearn.base import clone
+from sklearn.utils import Bunch, check_array, check_random_state
+
+from ..decomposition._consensus import consensus
+
+#: Entries that `held_out_entries_scorer` leaves out, and how often.
+_SCORER_FRACTION, _SCORER_SPLITS = 0.1, 3
+
+
+def nmf_consensus(
+    estimator, X, *, sigma=None, n_runs=20, n_jobs=None, random_state=None
+):
+    """Run a factorisation from many starts, and return what the runs agree on.
+
+    Parameters
+    ----------
+    estimator : LineMapNMF
+        Its parameters; it is cloned, with a `random_state` of its own for each run.
+    X : array-like of shape (n_pixels, n_lines)
+        Line intensities.
+    sigma : array-like of shape (n_pixels, n_lines), default=None
+        1-sigma errors.
+    n_runs : int, default=20
+        Number of runs.
+    n_jobs : int, default=None
+        Threads.
+    random_state : int, RandomState instance or None, default=None
+        Draws the starts.
+
+    Returns
+    -------
+    result : Bunch
+        With ``run_components`` (n_runs, n_components, n_lines), profiles of unit mean
+        in one order; ``components``, their median; ``std``, their robust spread; and
+        ``stability``, the mean cosine with the median: 1 if all runs agree.
+
+    See Also
+    --------
+    skastro.decomposition.LineMapNMFEnsemble : The same as an estimator, over penalties
+        too.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_line_maps
+    >>> from skastro.decomposition import LineMapNMF
+    >>> from skastro.model_selection import nmf_consensus
+    >>> data = make_line_maps(random_state=0)
+    >>> result = nmf_consensus(LineMapNMF(2), data.X, n_runs=10, random_state=0)
+    >>> result.components.shape, result.stability > 0.99
+    ((2, 10), True)
+    """
+    if not isinstance(n_runs, Integral) or n_runs < 1:
+        raise ValueError(f"`n_runs` must be an integer of at least 1, got {n_runs}.")
+    params = {} if sigma is None else {"sigma": sigma}
+    seeds = check_random_state(random_state).randint(2**31 - 1, size=n_runs)
+
+    def run(seed):
+        model = clone(estimator).set_params(random_state=int(seed))
+        return model.fit(X, **params).components_
+
+    profiles = np.array(
+        Parallel(n_jobs, prefer="threads")(delayed(run)(seed) for seed in seeds)
+    )
+    profiles, common, std, stability = consensus(profiles, np.ones(n_runs, bool))
+    return Bunch(
+        run_components=profiles, components=common, std=std, stability=stability
+    )
+
+
+def choose_n_components(
+    estimator,
+    X,
+    *,
+    n_components=(1, 2, 3, 4, 5),
+    sigma=None,
+    fraction=0.1,
+    n_splits=5,
+    n_jobs=None,
+    random_state=None,
+):
+    """Choose the number of gas components by entries of X that are held out.
+
+    A share of the entries of X, pixels of single lines, is made NaN, and predicted from
+    the others. Leaving out whole rows does not tell the number: the maps of a row that
+    was left out are fitted to that row.
+
+    Parameters
+    ----------
+    estimator : LineMapNMF or LineMapNMFEnsemble
+        Its other parameters; it is cloned.
+    X : array-like of shape (n_pixels, n_lines)
+        Line intensities; NaN is missing.
+    n_components : sequence of int, default=(1, 2, 3, 4, 5)
+        Numbers to try.
+    sigma : array-like of shape (n_pixels, n_lines), default=None
+        1-sigma errors.
+    fraction : float, default=0.1
+        Share of the observed entries that is held out.
+    n_splits : int, default=5
+        Times that it is.
+    n_jobs : int, default=None
+        Threads.
+    random_state : int, RandomState instance or None, default=None
+        Draws the entries.
+
+    Returns
+    -------
+    result : Bunch
+        With ``best``, the smallest number whose error is within its standard error of
+        the least; ``n_components``, the numbers; ``errors`` (n_numbers, n_splits), mean
+        squared errors of held-out entries in units of `sigma` or, without it, of the
+        mean of a line; ``mean_errors``; and ``standard_errors`` of the differences from
+        the least.
+
+    Raises
+    ------
+    ValueError
+        If `fraction`, `n_splits` or `n_components` are out of range.
+
+    Examples
+    --------
+    >>> from skastro.datasets import make_line_maps
+    >>> from skastro.decomposition import LineMapNMF
+    >>> from skastro.model_selection import choose_n_components
+    >>> data = make_line_maps(random_state=0)
+    >>> choose_n_components(LineMapNMF(random_state=0), data.X, random_state=0).best
+    3
+    """
+    X = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+    numbers = np.array(sorted(set(n_components)))
+    if not len(numbers) or numbers.dtype.kind not in "iu" or numbers[0] < 1:
+        raise ValueError(
+            f"`n_components` must be positive integers to try, got {n_components!r}."
+        )
+    if not 0 < fraction < 1:
+        raise ValueError(f"`fraction` must be between 0 and 1, got {fraction}.")
+    if not isinstance(n_splits, Integral) or n_splits < 2:
+        raise ValueError(
+            f"`n_splits` must be an integer of at least 2, got {n_splits}."
+        )
+    sigma = None if sigma is None else np.asarray(sigma)
+    rng = check_random_state(random_state)
+    masks = [_held_out(X, fraction, rng) for _ in range(n_splits)]
+    jobs = [(int(k), mask) for k in numbers for mask in masks]
+    errors = Parallel(n_jobs, prefer="threads")(
+        delayed(_error)(clone(estimator).set_params(n_components=k), X, sigma, mask)
+        for k, mask in jobs
+    )
+    errors = np.reshape(errors, (len(numbers), n_splits))
+    mean = errors.mean(axis=1)
+    least = mean.argmin()
+    # the same entries are held out for all numbers
+    standard = (errors - errors[least]).std(axis=1, ddof=1) / np.sqrt(n_splits)
+    near = mean - mean[least] <= standard
+    return Bunch(
+        best=int(numbers[near.argmax()]),
+        n_components=numbers,
+        errors=errors,
+        mean_errors=mean,
+        standard_errors=standard,
+    )
+
+
+def held_out_entries_scorer(estimator, X, y=None):
+    """Score a factorisation of line maps by entries that are held out of a refit.
+
+    Higher is better. For `GridSearchCV` over the number of components and penalties,
+    with one split, of all pixels: ``cv=[(np.arange(n), np.arange(n))]``.
+
+    Parameters
+    ----------
+    estimator : LineMapNMF or LineMapNMFEnsemble
+        Its parameters; it is cloned and refitted.
+    X : array-like of shape (n_pixels, n_lines)
+        Line intensities.
+    y : ignored
+        There for scikit-learn.
+
+    Returns
+    -------
+    score : float
+        Minus the mean squared error, in units of the mean of a line.
+    """
+    X = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
+    rng = np.random.RandomState(0)
+    return -float(
+        np.mean(
+            [
+                _error(clone(estimator), X, None, _held_out(X, _SCORER_FRACTION, rng))
+                for _ in range(_SCORER_SPLITS)
+            ]
+        )
+    )
+
+
+def _held_out(X, fraction, rng):
+    """Draw entries that are observed, never all of a pixel or of a line."""
+    mask = (rng.uniform(size=X.shape) < fraction) & ~np.isnan(X)
+    left = ~mask & ~np.isnan(X)
+    mask[~left.any(axis=1)] = False
+    mask[:, ~left.any(axis=0)] = False
+    return mask
+
+
+def _error(model, X, sigma, mask):
+    """Return the mean squared error of held-out entries."""
+    params = {} if sigma is None else {"sigma": sigma}
+    seen = np.where(mask, np.nan, X)
+    maps = model.fit(seen, **params).transform(seen, **params)
+    residual = X - model.inverse_transform(maps)
+    unit = np.nanmean(np.maximum(X, 0), axis=0) if sigma is None else sigma
+    return float(np.mean(np.square(residual / unit)[mask]))

@@ -1,0 +1,195 @@
+"""Factorisations of line maps, their scenes, and figures of merit."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from numpy.testing import assert_allclose
+from sklearn.decomposition import non_negative_factorization
+from sklearn.model_selection import GridSearchCV
+
+from skastro.datasets import make_line_maps
+from skastro.decomposition import LineMapNMF, LineMapNMFEnsemble
+from skastro.decomposition._blended import Problem
+from skastro.decomposition._hals import factorise
+from skastro.decomposition._runs import random_start
+from skastro.metrics import component_mae, match_components
+from skastro.model_selection import choose_n_components, held_out_entries_scorer
+
+
+@pytest.fixture(scope="module")
+def data():
+    return make_line_maps(map_shape=(20, 20), random_state=0)
+
+
+def run(X, sigma=None, penalties=(0.0,) * 4, max_iter=4000, tol=1e-10):
+    problem = Problem(X, sigma)
+    V, H = random_start(problem, 3, 0)
+    history = np.empty(max_iter)
+    loss, _ = factorise(
+        problem.lines,
+        problem.weights,
+        problem.square,
+        V,
+        H,
+        penalties,
+        max_iter,
+        tol,
+        True,
+        history,
+    )
+    return problem, V, H, loss, history[~np.isnan(history)]
+
+
+@pytest.mark.filterwarnings("ignore:Maximum number of iterations")
+@pytest.mark.parametrize("l2", [0.0, 1e-3])
+def test_loss_is_scikit_learns_from_one_start(l2):
+    rng = np.random.default_rng(0)
+    # of exact rank, so that both have one minimum to find
+    X = rng.uniform(size=(60, 3)) @ rng.uniform(size=(3, 8)) + rng.uniform(
+        0, 1e-2, size=(60, 8)
+    )
+    problem, V, H, loss, _ = run(X, penalties=(0.0, l2 * 8, 0.0, l2 * 60))
+    V0, H0 = random_start(problem, 3, 0)
+    W, C, _ = non_negative_factorization(
+        X,
+        W=np.ascontiguousarray(V0.T),
+        H=H0,
+        n_components=3,
+        init="custom",
+        tol=1e-9,
+        max_iter=20_000,
+        alpha_W=l2,
+        alpha_H=l2,
+    )
+
+    def objective(W, C):
+        square = np.sum((X - W @ C) ** 2)
+        return square + l2 * 8 * np.sum(W**2) + l2 * 60 * np.sum(C**2)
+
+    assert loss == pytest.approx(np.sum((X - V.T @ H) ** 2), rel=1e-8)
+    assert objective(V.T, H) <= objective(W, C) * (1 + 1e-6) + 1e-9
+
+
+@given(seed=st.integers(0, 10**6), weighted=st.booleans())
+@settings(max_examples=20, deadline=None)
+def test_objective_never_rises(seed, weighted):
+    rng = np.random.default_rng(seed)
+    X = rng.exponential(size=(40, 6))
+    sigma = rng.uniform(0.1, 3, size=X.shape) if weighted else None
+    *_, history = run(X, sigma, (0.01, 0.1, 0.02, 0.3), max_iter=60)
+    assert np.all(np.diff(history) <= 1e-12 * history[:-1])
+
+
+def test_equal_weights_and_none_are_the_same(data):
+    X = np.maximum(data.X, 0)
+    _, _, _, plain, _ = run(X, max_iter=100)
+    _, _, _, weighted, _ = run(X, np.full(X.shape, 2.0), max_iter=100)
+    assert weighted == pytest.approx(plain, rel=1e-6)
+
+
+def test_entries_of_no_weight_are_missing(data):
+    gaps = data.X.copy()
+    gaps[::3, 2] = np.nan
+    huge = np.where(np.isnan(gaps), 1e6, 1.0)
+    missing = LineMapNMF(solver="hals", scale_lines=False, tol=1e-9, random_state=0)
+    unknown = LineMapNMF(solver="hals", scale_lines=False, tol=1e-9, random_state=0)
+    # the same start needs the same mean
+    filled = np.where(np.isnan(gaps), 0.0, gaps)
+    missing.fit(gaps, sigma=np.ones(gaps.shape))
+    unknown.fit(filled, sigma=huge)
+    assert_allclose(missing.components_, unknown.components_, rtol=1e-4, atol=1e-6)
+
+
+@given(seed=st.integers(0, 1000))
+@settings(max_examples=8, deadline=None)
+def test_units_of_lines_and_order_of_pixels_do_not_matter(seed):
+    rng = np.random.default_rng(seed)
+    X = make_line_maps(map_shape=(8, 8), random_state=seed).X
+    units = 10 ** rng.uniform(-2, 2, size=10)
+    order = rng.permutation(len(X))
+    model = LineMapNMF(2, tol=1e-7, max_iter=3000, random_state=0)
+    one = model.fit(X)
+    rebuilt = one.inverse_transform(one.transform(X))
+    assert np.all(one.components_ >= 0) and np.all(one.transform(X) >= 0)
+    assert_allclose(one.transform(X[order]), one.transform(X)[order], atol=1e-6)
+    other = LineMapNMF(2, tol=1e-7, max_iter=3000, random_state=0).fit(X * units)
+    again = other.inverse_transform(other.transform(X * units)) / units
+    assert_allclose(again, rebuilt, rtol=1e-3, atol=1e-3 * rebuilt.max())
+
+
+def test_components_of_the_scenes_are_found():
+    data = make_line_maps(random_state=1)
+    model = LineMapNMFEnsemble(n_members=30, random_state=0).fit(data.X)
+    errors = [component_mae(data.components, c) for c in model.member_components_]
+    assert np.mean(np.array(errors) <= 0.1) > 0.5
+    assert component_mae(data.components, model.components_) < 0.1
+    assert model.components_std_.shape == (3, 10) and 0.9 < model.stability_ <= 1
+    subspace = LineMapNMFEnsemble(n_members=12, solver="subspace", random_state=0)
+    assert component_mae(data.components, subspace.fit(data.X).components_) < 0.12
+
+
+def test_two_components_merge_the_two_most_alike():
+    data = make_line_maps(random_state=0)
+    two = LineMapNMF(2, alpha_maps=1e-3, random_state=0).fit(data.X).components_
+    mean = two.mean(axis=1, keepdims=True)
+    true = data.components / data.components.mean(axis=1, keepdims=True)
+    nearest = np.abs(true[:, None] - two / mean).mean(axis=2).argmin(axis=1)
+    assert nearest[0] == nearest[1] != nearest[2]
+
+
+def test_number_of_components_is_found(data):
+    X = make_line_maps(random_state=0).X
+    chosen = choose_n_components(LineMapNMF(random_state=0), X, random_state=0)
+    assert chosen.best == 3 and chosen.errors.shape == (5, 5)
+    everything = [(np.arange(len(data.X)),) * 2]
+    search = GridSearchCV(
+        LineMapNMF(random_state=0),
+        {"n_components": [1, 2], "alpha_maps": [0.0, 1e-3]},
+        scoring=held_out_entries_scorer,
+        cv=everything,
+    ).fit(data.X)
+    assert search.best_params_["n_components"] == 2
+
+
+def test_matching_is_by_shape_alone():
+    true = np.array([[1.0, 2, 3], [3, 2, 1], [1, 5, 1]])
+    assert match_components(true, true[[2, 0, 1]] * 7).tolist() == [1, 2, 0]
+    assert component_mae(true, true[[2, 0, 1]] * 7) == pytest.approx(0, abs=1e-12)
+    # profiles 1/2, 1, 3/2 against 1, 1, 1: a mean difference of 1/3
+    assert component_mae([[1, 2, 3]], [[4, 4, 4]]) == pytest.approx(1 / 3)
+
+
+def test_scenes():
+    data = make_line_maps("high_z", snr=None)
+    assert_allclose(data.X, data.contributions @ data.components)
+    noisy = make_line_maps("high_z", random_state=0)
+    noise = (noisy.X - data.X).std(axis=0)
+    assert_allclose(noise, data.X.mean(axis=0) / 100, rtol=0.1)
+    gaps = make_line_maps(blank_fraction=0.2, random_state=0)
+    assert np.isnan(gaps.X).mean() == pytest.approx(0.2, abs=0.01)
+    with pytest.raises(ValueError, match="scene"):
+        make_line_maps("nowhere")
+
+
+def test_bad_input(data):
+    X = data.X
+    with pytest.raises(ValueError, match=r"Line\(s\) 3 .*no positive intensity"):
+        LineMapNMF().fit(np.where(np.arange(10) == 3, 0, X))
+    with pytest.raises(ValueError, match=r"Line\(s\) 3 .*NaN in every pixel"):
+        LineMapNMF().fit(np.where(np.arange(10) == 3, np.nan, X))
+    with pytest.raises(ValueError, match="All pixels of X are blank"):
+        LineMapNMF().fit(np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match="must be positive"):
+        LineMapNMF().fit(X, sigma=np.zeros_like(X))
+    with pytest.raises(ValueError, match="takes neither NaN nor `sigma`"):
+        LineMapNMF(solver="cd").fit(X, sigma=np.ones_like(X))
+    with pytest.raises(ValueError, match="negative value"):
+        LineMapNMF(clip_negative=False).fit(X - 1)
+    with pytest.warns(UserWarning, match="trivial"):
+        LineMapNMF(4, random_state=0).fit(np.abs(X[:, :3]))
+    with pytest.raises(ValueError, match="two positive numbers"):
+        LineMapNMFEnsemble(alpha_maps=(1.0, 0.1)).fit(X)
+    blank = X.copy()
+    blank[5] = np.nan
+    assert np.isnan(LineMapNMF(random_state=0).fit_transform(blank)[5]).all()
