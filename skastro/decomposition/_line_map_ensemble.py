@@ -89,7 +89,7 @@ class LineMapNMFEnsemble(BlendedMaps):
     See Also
     --------
     LineMapNMF : One run.
-    skastro.plotting.EnsembleDisplay : Losses against penalties.
+    skastro.model_selection.choose_n_components : How many components there are.
 
     References
     ----------
