@@ -11,9 +11,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
 from .._sklearn import Interval, validate_data
+from ._runs import refit
 
-#: Passes of the maps alone, whose problem is convex.
-_TRANSFORM_PASSES, _TRANSFORM_TOL = 1000, 1e-9
+#: Relative gain of the last pass of `transform`, whose problem is convex.
+_TRANSFORM_TOL = 1e-9
 
 
 class Problem:
@@ -225,9 +226,6 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
         ValueError
             If X or `sigma` do not fit the data of `fit`.
         """
-        # imported here, since it compiles
-        from ._hals import factorise
-
         check_is_fitted(self)
         X = self._validate(X, reset=False)
         sigma = self._check_sigma(sigma, X)
@@ -238,19 +236,11 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
             problem = Problem(
                 *self._scaled(seen, None if sigma is None else sigma[~blank])
             )
-            H = self._scaled_components.copy()
-            V = np.full((len(H), len(seen)), problem.lines.mean())
-            factorise(
-                problem.lines,
-                problem.weights,
-                problem.square,
-                V,
-                H,
-                (*self._map_penalties, 0.0, 0.0),
-                _TRANSFORM_PASSES,
-                _TRANSFORM_TOL,
-                False,
-                np.empty(_TRANSFORM_PASSES),
+            V, *_ = refit(
+                problem,
+                self._scaled_components.copy(),
+                self._map_penalties,
+                tol=_TRANSFORM_TOL,
             )
             maps[~blank] = (V / self._peaks[:, None]).T
         return maps.astype(X.dtype, copy=False)

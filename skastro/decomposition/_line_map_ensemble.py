@@ -8,8 +8,8 @@ from sklearn.utils import check_random_state
 from .._sklearn import Interval, StrOptions, _fit_context
 from ._blended import BlendedMaps
 from ._consensus import consensus
-from ._line_map_nmf import SEEDS, SUBSPACE_STEPS, refit
-from ._runs import descend, many, rotate
+from ._line_map_nmf import SEEDS, SUBSPACE_STEPS
+from ._runs import descend, many, refit, rotate
 
 
 class LineMapNMFEnsemble(BlendedMaps):

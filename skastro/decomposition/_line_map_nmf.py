@@ -7,7 +7,7 @@ from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ._blended import BlendedMaps
-from ._runs import descend, descend_sklearn, many, rotate
+from ._runs import descend, descend_sklearn, many, refit, rotate
 
 #: Largest seed.
 SEEDS = 2**31 - 1
@@ -225,23 +225,3 @@ def penalty(V, H, penalties):
         + 2 * l1_H * H.sum()
         + l2_H * np.square(H).sum()
     )
-
-
-def refit(problem, H, max_iter=1000, tol=1e-8):
-    """Return the best maps of given profiles, these, and the loss."""
-    from ._hals import factorise
-
-    V = np.full((len(H), problem.lines.shape[1]), problem.lines.mean())
-    loss, _ = factorise(
-        problem.lines,
-        problem.weights,
-        problem.square,
-        V,
-        H,
-        (0.0,) * 4,
-        max_iter,
-        tol,
-        False,
-        np.empty(max_iter),
-    )
-    return V, H, loss

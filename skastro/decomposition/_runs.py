@@ -40,6 +40,29 @@ def descend(problem, k, seed, penalties, max_iter, tol):
     return V, H, loss, n_iter
 
 
+def refit(problem, H, penalties=(0.0, 0.0), max_iter=1000, tol=1e-8):
+    """Return the best maps of given profiles, these, and the loss.
+
+    Penalties are l1 and l2 of the maps.
+    """
+    from ._hals import factorise
+
+    V = np.full((len(H), problem.lines.shape[1]), problem.lines.mean())
+    loss, _ = factorise(
+        problem.lines,
+        problem.weights,
+        problem.square,
+        V,
+        H,
+        (*penalties, 0.0, 0.0),
+        max_iter,
+        tol,
+        False,
+        np.empty(max_iter),
+    )
+    return V, H, loss
+
+
 def descend_sklearn(problem, k, seed, alphas, l1_ratio, max_iter, tol):
     """Return the same of scikit-learn's coordinate descent."""
     import warnings
