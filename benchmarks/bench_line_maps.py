@@ -101,9 +101,7 @@ def beyond(n_seeds):
                 table.setdefault(key, []).append(value)
             if scene == "protostellar":
                 ranks.append(
-                    choose_n_components(
-                        LineMapNMF(random_state=seed), data.X, random_state=seed
-                    ).best
+                    choose_n_components(LineMapNMF(), data.X, random_state=seed).best
                 )
         base = np.array(table["plain runs, median"])
         for key, values in table.items():

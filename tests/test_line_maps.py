@@ -138,10 +138,32 @@ def test_two_components_merge_the_two_most_alike():
     assert nearest[0] == nearest[1] != nearest[2]
 
 
-def test_number_of_components_is_found(data):
-    X = make_line_maps(random_state=0).X
-    chosen = choose_n_components(LineMapNMF(random_state=0), X, random_state=0)
-    assert chosen.best == 3 and chosen.errors.shape == (5, 5)
+@pytest.mark.parametrize("scene", ["protostellar", "high_z"])
+@pytest.mark.parametrize("seed", [0, 1])
+def test_number_of_components_is_found(scene, seed):
+    X = make_line_maps(scene, random_state=seed).X
+    chosen = choose_n_components(LineMapNMF(), X, random_state=seed)
+    assert chosen.best == 3 and chosen.errors.shape == (5, 8)
+    # predictions are bounded, so that no error outweighs all others beyond measure
+    brightest = X.max(axis=0) / X.clip(0).mean(axis=0)
+    assert chosen.errors.max() < np.max(brightest) ** 2
+
+
+def test_subspace_consensus_halves_the_error_of_concentric_components():
+    data = make_line_maps("high_z", random_state=0)
+    ensemble = LineMapNMFEnsemble(solver="subspace", random_state=0).fit(data.X)
+    assert ensemble.kept_.sum() == 10
+    plain = [
+        component_mae(
+            data.components, LineMapNMF(random_state=i).fit(data.X).components_
+        )
+        for i in range(9)
+    ]
+    found = component_mae(data.components, ensemble.components_)
+    assert found <= np.median(plain) / 2
+
+
+def test_search_over_components_and_penalties(data):
     everything = [(np.arange(len(data.X)),) * 2]
     search = GridSearchCV(
         LineMapNMF(random_state=0),

@@ -11,6 +11,9 @@ from ._consensus import consensus
 from ._line_map_nmf import SEEDS, SUBSPACE_STEPS
 from ._runs import descend, many, refit, rotate
 
+#: Share of the members that the consensus is of.
+_KEEP = {"hals": 0.5, "subspace": 0.1}
+
 
 class LineMapNMFEnsemble(BlendedMaps):
     """Separate line maps many times, and average what the runs agree on.
@@ -37,8 +40,10 @@ class LineMapNMFEnsemble(BlendedMaps):
         As in :class:`LineMapNMF`. Penalties do not apply to ``"subspace"``.
     volume : float, default=3.0
         Weight of a penalty on the volume of the profiles, for ``"subspace"``.
-    keep : float, default=0.5
-        Share of the members, those of the lowest loss, that the consensus is of.
+    keep : float, default=None
+        Share of the members that the consensus is of, those of the lowest loss, or of
+        the smallest objective for ``"subspace"``. By default 0.5, or 0.1 for
+        ``"subspace"``, where the best members are much better than the others.
     clip_negative : bool, default=True
         Whether negative intensities are set to zero.
     scale_lines : bool, default=True
@@ -115,7 +120,7 @@ class LineMapNMFEnsemble(BlendedMaps):
         "alpha_profiles": [Interval(Real, 0, None, closed="left"), tuple, list],
         "solver": [StrOptions({"hals", "subspace"})],
         "volume": [Interval(Real, 0, None, closed="left")],
-        "keep": [Interval(Real, 0, 1, closed="right")],
+        "keep": [Interval(Real, 0, 1, closed="right"), None],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -130,7 +135,7 @@ class LineMapNMFEnsemble(BlendedMaps):
         l1_ratio=0.0,
         solver="hals",
         volume=3.0,
-        keep=0.5,
+        keep=None,
         clip_negative=True,
         scale_lines=True,
         max_iter=1000,
@@ -200,7 +205,8 @@ class LineMapNMFEnsemble(BlendedMaps):
             order, profiles = rotate(problem, runs, self.volume, SUBSPACE_STEPS)
             losses = np.array([refit(problem, H)[2] for H in profiles])
         self.member_losses_, self.member_alphas_ = losses, alphas
-        n_kept = max(1, round(self.keep * n))
+        keep = _KEEP[self.solver] if self.keep is None else self.keep
+        n_kept = max(1, round(keep * n))
         self.kept_ = np.zeros(n, dtype=bool)
         self.kept_[np.argsort(order, kind="stable")[:n_kept]] = True
         profiles, common, deviation, self.stability_ = consensus(profiles, self.kept_)

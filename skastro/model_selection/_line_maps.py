@@ -80,7 +80,8 @@ def choose_n_components(
     n_components=(1, 2, 3, 4, 5),
     sigma=None,
     fraction=0.1,
-    n_splits=5,
+    n_splits=8,
+    n_starts=4,
     n_jobs=None,
     random_state=None,
 ):
@@ -88,12 +89,15 @@ def choose_n_components(
 
     A share of the entries of X, pixels of single lines, is made NaN, and predicted from
     the others. Leaving out whole rows does not tell the number: the maps of a row that
-    was left out are fitted to that row.
+    was left out are fitted to that row. An entry that the others hardly determine may
+    be predicted to be anything, so that no prediction counts as brighter than the
+    brightest pixel that is seen in its line.
 
     Parameters
     ----------
     estimator : LineMapNMF or LineMapNMFEnsemble
-        Its other parameters; it is cloned.
+        Its other parameters; it is cloned, with a `random_state` of its own for each
+        start.
     X : array-like of shape (n_pixels, n_lines)
         Line intensities; NaN is missing.
     n_components : sequence of int, default=(1, 2, 3, 4, 5)
@@ -102,8 +106,12 @@ def choose_n_components(
         1-sigma errors.
     fraction : float, default=0.1
         Share of the observed entries that is held out.
-    n_splits : int, default=5
+    n_splits : int, default=8
         Times that it is.
+    n_starts : int, default=4
+        Fits from different random starts to the same entries, of which the one of the
+        smallest `reconstruction_err_` predicts: one start alone may end in a poor
+        minimum, which would tell nothing of the number of components.
     n_jobs : int, default=None
         Threads.
     random_state : int, RandomState instance or None, default=None
@@ -129,7 +137,7 @@ def choose_n_components(
     >>> from skastro.decomposition import LineMapNMF
     >>> from skastro.model_selection import choose_n_components
     >>> data = make_line_maps(random_state=0)
-    >>> choose_n_components(LineMapNMF(random_state=0), data.X, random_state=0).best
+    >>> choose_n_components(LineMapNMF(), data.X, random_state=0).best
     3
     """
     X = check_array(X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan")
@@ -144,13 +152,26 @@ def choose_n_components(
         raise ValueError(
             f"`n_splits` must be an integer of at least 2, got {n_splits}."
         )
+    if not isinstance(n_starts, Integral) or n_starts < 1:
+        raise ValueError(
+            f"`n_starts` must be an integer of at least 1, got {n_starts}."
+        )
     sigma = None if sigma is None else np.asarray(sigma)
     rng = check_random_state(random_state)
     masks = [_held_out(X, fraction, rng) for _ in range(n_splits)]
-    jobs = [(int(k), mask) for k in numbers for mask in masks]
+    seeds = rng.randint(2**31 - 1, size=(n_splits, n_starts))
+
+    def error(k, mask, seeds):
+        models = [
+            clone(estimator).set_params(n_components=int(k), random_state=int(seed))
+            for seed in seeds
+        ]
+        return _error(models, X, sigma, mask)
+
     errors = Parallel(n_jobs, prefer="threads")(
-        delayed(_error)(clone(estimator).set_params(n_components=k), X, sigma, mask)
-        for k, mask in jobs
+        delayed(error)(k, mask, each)
+        for k in numbers
+        for mask, each in zip(masks, seeds, strict=True)
     )
     errors = np.reshape(errors, (len(numbers), n_splits))
     mean = errors.mean(axis=1)
@@ -192,7 +213,7 @@ def held_out_entries_scorer(estimator, X, y=None):
     return -float(
         np.mean(
             [
-                _error(clone(estimator), X, None, _held_out(X, _SCORER_FRACTION, rng))
+                _error([clone(estimator)], X, None, _held_out(X, _SCORER_FRACTION, rng))
                 for _ in range(_SCORER_SPLITS)
             ]
         )
@@ -208,11 +229,14 @@ def _held_out(X, fraction, rng):
     return mask
 
 
-def _error(model, X, sigma, mask):
-    """Return the mean squared error of held-out entries."""
+def _error(models, X, sigma, mask):
+    """Return the mean squared error of held-out entries for the best fit."""
     params = {} if sigma is None else {"sigma": sigma}
     seen = np.where(mask, np.nan, X)
-    maps = model.fit(seen, **params).transform(seen, **params)
-    residual = X - model.inverse_transform(maps)
+    for model in models:
+        model.fit(seen, **params)
+    model = min(models, key=lambda model: model.reconstruction_err_)
+    predicted = model.inverse_transform(model.transform(seen, **params))
+    predicted = np.minimum(predicted, np.nanmax(seen, axis=0))
     unit = np.nanmean(np.maximum(X, 0), axis=0) if sigma is None else sigma
-    return float(np.mean(np.square(residual / unit)[mask]))
+    return float(np.mean(np.square((X - predicted) / unit)[mask]))
