@@ -7,12 +7,11 @@ from sklearn.utils import check_random_state
 
 from .._sklearn import Interval, StrOptions, _fit_context
 from ._blended import BlendedMaps
-from ._runs import descend, descend_sklearn, many, refit, rotate
+from ._consensus import fits_equally, overlap
+from ._runs import descend, descend_sklearn, many
 
 #: Largest seed.
 SEEDS = 2**31 - 1
-#: Steps of the search within the principal subspace.
-SUBSPACE_STEPS = 300
 
 
 class LineMapNMF(BlendedMaps):
@@ -37,17 +36,16 @@ class LineMapNMF(BlendedMaps):
         of scikit-learn's NMF, in scaled lines.
     l1_ratio : float, default=0.0
         0 for squares (L2) in the penalties, 1 for absolute values (L1).
-    solver : {"auto", "cd", "hals", "subspace"}, default="auto"
+    solver : {"auto", "cd", "hals"}, default="auto"
         ``"cd"`` is scikit-learn's coordinate descent, for complete data; ``"hals"``
         is ours, which takes weights and gaps and needs a tenth of the time. "auto" is
-        the first of them that takes the data. ``"subspace"`` searches all
-        factorisations within the principal subspace for one whose negative values are
-        no more than noise; penalties do not apply.
-    volume : float, default=3.0
-        Weight of a penalty on the volume of the profiles, for ``"subspace"``.
+        the first of them that takes the data.
     n_init : int, default=1
-        Number of random starts, of which the best is kept. Take 24 or more for
-        ``"subspace"``.
+        Number of random starts, of which the best is kept.
+    select : {"loss", "distinct"}, default="loss"
+        Which start is the best: that of the smallest objective, or, of all that fit the
+        data as well as the truth would, that of the most distinct components. See
+        :class:`LineMapNMFEnsemble`.
     clip_negative : bool, default=True
         Whether negative intensities, which are noise, are set to zero. An error is
         raised for them otherwise.
@@ -116,9 +114,9 @@ class LineMapNMF(BlendedMaps):
         **BlendedMaps._shared_constraints,
         "alpha_maps": [Interval(Real, 0, None, closed="left")],
         "alpha_profiles": [Interval(Real, 0, None, closed="left")],
-        "solver": [StrOptions({"auto", "cd", "hals", "subspace"})],
-        "volume": [Interval(Real, 0, None, closed="left")],
+        "solver": [StrOptions({"auto", "cd", "hals"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
+        "select": [StrOptions({"loss", "distinct"})],
         "n_jobs": [Integral, None],
         "verbose": ["verbose"],
     }
@@ -131,8 +129,8 @@ class LineMapNMF(BlendedMaps):
         alpha_profiles=0.0,
         l1_ratio=0.0,
         solver="auto",
-        volume=3.0,
         n_init=1,
+        select="loss",
         clip_negative=True,
         scale_lines=True,
         max_iter=1000,
@@ -146,8 +144,8 @@ class LineMapNMF(BlendedMaps):
         self.alpha_profiles = alpha_profiles
         self.l1_ratio = l1_ratio
         self.solver = solver
-        self.volume = volume
         self.n_init = n_init
+        self.select = select
         self.clip_negative = clip_negative
         self.scale_lines = scale_lines
         self.max_iter = max_iter
@@ -193,24 +191,21 @@ class LineMapNMF(BlendedMaps):
             raise ValueError(
                 '`solver`="cd" takes neither NaN nor `sigma`; "hals" or "auto" do.'
             )
-        none = solver == "subspace"
-        alphas = (0.0, 0.0) if none else (self.alpha_maps, self.alpha_profiles)
-        penalties = self._penalties(problem, *alphas)
+        penalties = self._penalties(problem, self.alpha_maps, self.alpha_profiles)
         seeds = check_random_state(self.random_state).randint(SEEDS, size=self.n_init)
-        common = (self.l1_ratio, self.max_iter, self.tol)
         if solver == "cd":
-            jobs = [(problem, k, seed, alphas, *common) for seed in seeds]
-            runs = many(descend_sklearn, jobs, self.n_jobs, self.verbose, "starts")
+            alphas = self.alpha_maps, self.alpha_profiles
+            how = descend_sklearn, alphas, self.l1_ratio, self.max_iter, self.tol
         else:
-            jobs = [(problem, k, seed, penalties, *common[1:]) for seed in seeds]
-            runs = many(descend, jobs, self.n_jobs, self.verbose, "starts")
-        V, H, loss, self.n_iter_ = min(
-            runs, key=lambda run: run[2] + penalty(run[0], run[1], penalties)
-        )
-        if solver == "subspace":
-            objective, profiles = rotate(problem, runs, self.volume, SUBSPACE_STEPS)
-            V, H, loss = refit(problem, profiles[objective.argmin()])
-            self.n_iter_ = SUBSPACE_STEPS
+            how = descend, penalties, self.max_iter, self.tol
+        jobs = [(problem, k, seed, *how[1:]) for seed in seeds]
+        runs = many(how[0], jobs, self.n_jobs, self.verbose, "starts")
+        if self.select == "distinct":
+            figures = np.array([overlap(V, H) for V, H, *_ in runs])
+            figures[~fits_equally(problem, [run[2] for run in runs], k)] = np.inf
+        else:
+            figures = [loss + penalty(V, H, penalties) for V, H, loss, _ in runs]
+        V, H, loss, self.n_iter_ = runs[int(np.argmin(figures))]
         self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
         self._publish(H, V, penalties)
         return self

@@ -1,6 +1,14 @@
-"""Files: spectra of surveys, and fitted estimators without pickle."""
+"""Files: spectra of surveys, maps of lines, and fitted estimators without pickle."""
 
 from ._apogee import read_apogee
+from ._component_maps import write_component_maps
 from ._estimators import load_estimator, save_estimator
+from ._line_maps import read_line_maps
 
-__all__ = ["load_estimator", "read_apogee", "save_estimator"]
+__all__ = [
+    "load_estimator",
+    "read_apogee",
+    "read_line_maps",
+    "save_estimator",
+    "write_component_maps",
+]

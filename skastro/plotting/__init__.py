@@ -2,14 +2,17 @@
 
 from ._emulation import EmulatorErrorDisplay
 from ._likeness import DimensionalityDisplay, DoppelgangerDisplay, RelevanceDisplay
+from ._line_maps import ComponentMapsDisplay, EnsembleDisplay
 from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
 from ._twins import RecastDisplay, TwinDistanceDisplay, TwinRecoveryDisplay
 
 __all__ = [
+    "ComponentMapsDisplay",
     "CornerDisplay",
     "DimensionalityDisplay",
     "DoppelgangerDisplay",
     "EmulatorErrorDisplay",
+    "EnsembleDisplay",
     "PosteriorPredictiveDisplay",
     "RecastDisplay",
     "RelevanceDisplay",

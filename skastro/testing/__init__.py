@@ -7,6 +7,7 @@ from ._discovery import all_estimators
 from ._strategies import (
     gas,
     incomplete_data,
+    line_maps,
     open_clusters,
     parameter_spaces,
     parameters,
@@ -16,6 +17,7 @@ __all__ = [
     "all_estimators",
     "gas",
     "incomplete_data",
+    "line_maps",
     "open_clusters",
     "parameter_spaces",
     "parameters",

@@ -114,3 +114,38 @@ def open_clusters(draw, n_field=200, n_clusters=12, n_features=3):
     X[n_field:] = births[y[n_field:]] + scatter * X[n_field:]
     mix = rng.normal(size=(n_features, n_features)) + 3 * np.eye(n_features)
     return X @ mix.T, y
+
+
+@st.composite
+def line_maps(draw, map_shape=(8, 8), n_lines=6, n_components=2):
+    """Strategy for maps of lines that a few gas components emit.
+
+    Parameters
+    ----------
+    draw : callable
+        Supplied by hypothesis.
+    map_shape : tuple of int, default=(8, 8)
+        Rows and columns.
+    n_lines : int, default=6
+        Number of lines.
+    n_components : int, default=2
+        Number of gas components.
+
+    Returns
+    -------
+    X : ndarray of shape (n_pixels, n_lines)
+        Intensities with noise, some of them negative, in units that differ by line.
+    components : ndarray of shape (n_components, n_lines)
+        Profiles.
+    """
+    rng = np.random.default_rng(draw(st.integers(0, 2**32 - 1)))
+    grid = np.stack(np.meshgrid(*(np.linspace(0, 1, n) for n in map_shape)), axis=-1)
+    centres = rng.uniform(0, 1, size=(n_components, 2))
+    widths = rng.uniform(0.1, 0.5, size=n_components)
+    square = np.square(grid.reshape(-1, 1, 2) - centres).sum(axis=2)
+    maps = np.exp(-0.5 * square / widths**2)
+    components = rng.gamma(0.5, size=(n_components, n_lines)) + 1e-3
+    components *= 10 ** rng.uniform(-2, 2, size=n_lines)
+    X = maps @ components
+    noise = draw(st.floats(1e-3, 0.3)) * X.mean(axis=0)
+    return X + noise * rng.normal(size=X.shape), components
