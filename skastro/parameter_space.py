@@ -1,180 +1,34 @@
 """Named, bounded, unit-bearing parameters: the design of a grid and its prior."""
 
 from collections.abc import Mapping
+from math import lgamma
 
 import numpy as np
-from scipy import stats
 from scipy.stats import qmc
 from sklearn.utils import check_random_state
 
 from ._base import SkastroEstimator
 from ._names import closest
-from ._units import refuse_units
+from ._parameters import LogUniform, Parameter, Uniform, quantile
 
 __all__ = ["LogUniform", "Parameter", "ParameterSpace", "Uniform"]
-
-
-class Parameter:
-    """One parameter: a distribution, a unit, and how to show it.
-
-    Parameters
-    ----------
-    distribution : frozen scipy.stats distribution
-        Any continuous one, such as ``scipy.stats.norm(3.0, 0.5)``.
-    unit : str, default=""
-        Unit, as astropy spells it; empty for a dimensionless parameter.
-    label : str, default=None
-        How plots call it; LaTeX is fine. By default its name.
-    log : bool, default=False
-        Whether plots and tables should show its decimal logarithm.
-
-    Attributes
-    ----------
-    bounds : tuple of float
-        Support of the distribution; infinite where it has no bound.
-
-    See Also
-    --------
-    Uniform, LogUniform : The two usual ones.
-    """
-
-    def __init__(self, distribution, unit="", *, label=None, log=False):
-        wanted = ("ppf", "logpdf", "cdf", "dist", "args", "kwds")
-        if not all(hasattr(distribution, name) for name in wanted):
-            raise TypeError(
-                "`distribution` must be a frozen continuous scipy.stats distribution,"
-                f" such as scipy.stats.norm(0, 1), got {distribution!r}."
-            )
-        if not isinstance(unit, str):
-            raise TypeError(f"`unit` must be a string, such as 'K', got {unit!r}.")
-        self.distribution = distribution
-        self.unit = unit
-        self.label = label
-        self.log = log
-
-    @property
-    def bounds(self):
-        """Lower and upper end of the support."""
-        lower, upper = self.distribution.support()
-        return float(lower), float(upper)
-
-    def _describe(self):
-        distribution = self.distribution
-        arguments = [f"{value:g}" for value in distribution.args] + [
-            f"{name}={value:g}" for name, value in distribution.kwds.items()
-        ]
-        return f"{distribution.dist.name}({', '.join(arguments)})"
-
-    def __repr__(self):
-        unit = f", unit={self.unit!r}" if self.unit else ""
-        return f"{type(self).__name__}({self._describe()}{unit})"
-
-    def _identity(self):
-        """Return everything that makes two parameters the same, exactly."""
-        distribution = self.distribution
-        values = (*distribution.args, *sorted(distribution.kwds.items()))
-        own = (distribution.dist.name, repr(values), self.bounds)
-        return (type(self).__name__, *own, self.unit, self.label, self.log)
-
-    def __eq__(self, other):
-        return isinstance(other, Parameter) and self._identity() == other._identity()
-
-    def __hash__(self):
-        return hash(self._identity())
-
-
-class _Bounded(Parameter):
-    """A parameter between two bounds."""
-
-    def __init__(self, lower, upper, distribution, unit, label, log):
-        self.lower, self.upper = float(lower), float(upper)
-        super().__init__(distribution, unit, label=label, log=log)
-
-    @property
-    def bounds(self):
-        """Lower and upper bound."""
-        return self.lower, self.upper
-
-    @staticmethod
-    def _check(lower, upper, name):
-        refuse_units(lower, "lower")
-        refuse_units(upper, "upper")
-        if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
-            raise ValueError(
-                f"{name} needs finite bounds with lower < upper, got lower={lower!r}"
-                f" and upper={upper!r}."
-            )
-
-    def _describe(self):
-        return f"{self.lower:g}, {self.upper:g}"
-
-
-class Uniform(_Bounded):
-    """A parameter uniform between two bounds.
-
-    Parameters
-    ----------
-    lower, upper : float
-        The bounds.
-    unit : str, default=""
-        Unit, as astropy spells it.
-    label : str, default=None
-        How plots call it.
-
-    Examples
-    --------
-    >>> from skastro.parameter_space import Uniform
-    >>> Uniform(10, 200, "K")
-    Uniform(10, 200, unit='K')
-    """
-
-    def __init__(self, lower, upper, unit="", *, label=None):
-        self._check(lower, upper, "Uniform")
-        distribution = stats.uniform(lower, upper - lower)
-        super().__init__(lower, upper, distribution, unit, label, log=False)
-
-
-class LogUniform(_Bounded):
-    """A parameter whose logarithm is uniform between two positive bounds.
-
-    Parameters
-    ----------
-    lower, upper : float
-        The bounds, of the parameter and not of its logarithm.
-    unit : str, default=""
-        Unit, as astropy spells it.
-    label : str, default=None
-        How plots call it.
-
-    Examples
-    --------
-    >>> from skastro.parameter_space import LogUniform
-    >>> LogUniform(1e4, 1e6, "cm-3").bounds
-    (10000.0, 1000000.0)
-    """
-
-    def __init__(self, lower, upper, unit="", *, label=None):
-        self._check(lower, upper, "LogUniform")
-        if lower <= 0:
-            raise ValueError(
-                f"LogUniform needs positive bounds, got lower={lower!r}; the bounds are"
-                " those of the parameter, not of its logarithm."
-            )
-        distribution = stats.loguniform(lower, upper)
-        super().__init__(lower, upper, distribution, unit, label, log=True)
 
 
 class ParameterSpace(SkastroEstimator):
     """Named parameters, each with bounds, a unit and a distribution.
 
     One object designs the training set of an emulator and is the prior of a
-    retrieval, so that the two cannot disagree. Parameters are independent.
+    retrieval, so that the two cannot disagree. Parameters are independent, but for
+    those of equal distribution that are put in order.
 
     Parameters
     ----------
     parameters : mapping of str to Parameter
         Name to :class:`Uniform`, :class:`LogUniform`, :class:`Parameter`, or a bare
         frozen scipy.stats distribution. The order is that of the columns.
+    ordered : sequence of tuple of str, default=None
+        Groups of parameters of one distribution that must not descend, such as
+        ``[("density_1", "density_2")]``: the labels of exchangeable things.
 
     Attributes
     ----------
@@ -201,8 +55,9 @@ class ParameterSpace(SkastroEstimator):
     (1000, 2)
     """
 
-    def __init__(self, parameters):
+    def __init__(self, parameters, *, ordered=None):
         self.parameters = parameters
+        self.ordered = ordered
 
     # -- looking at it
 
@@ -218,6 +73,33 @@ class ParameterSpace(SkastroEstimator):
             str(name): value if isinstance(value, Parameter) else Parameter(value)
             for name, value in self.parameters.items()
         }
+
+    @property
+    def _groups(self):
+        """Columns of the groups that are put in order."""
+        items, groups, seen = self._items, [], set()
+        for group in self.ordered or ():
+            names = [group] if isinstance(group, str) else list(group)
+            for name in names:
+                if name not in items:
+                    raise ValueError(
+                        f"`ordered` has {name!r}, which is no parameter; there are"
+                        f" {list(items)}." + closest(str(name), items)
+                    )
+            if len(names) < 2 or len(set(names)) < len(names) or seen & set(names):
+                raise ValueError(
+                    "`ordered` must hold groups of two or more parameters, each named"
+                    f" once, got {self.ordered!r}."
+                )
+            first = items[names[0]].relabel(None)
+            if any(items[name].relabel(None) != first for name in names[1:]):
+                raise ValueError(
+                    f"`ordered` puts {names} in order, but their distributions differ:"
+                    f" {[items[name] for name in names]}."
+                )
+            seen |= set(names)
+            groups.append([list(items).index(name) for name in names])
+        return groups
 
     @property
     def names(self):
@@ -259,8 +141,10 @@ class ParameterSpace(SkastroEstimator):
         return items[name]
 
     def __eq__(self, other):
-        return isinstance(other, ParameterSpace) and list(self._items.items()) == list(
-            other._items.items()
+        return (
+            isinstance(other, ParameterSpace)
+            and list(self._items.items()) == list(other._items.items())
+            and self._groups == other._groups
         )
 
     __hash__ = None
@@ -279,7 +163,8 @@ class ParameterSpace(SkastroEstimator):
             for row in rows
         ]
         head = f"ParameterSpace with {len(self)} parameters"
-        return "\n".join([head, *(line.rstrip() for line in lines)])
+        orders = ["  " + " <= ".join(group) for group in self.ordered or ()]
+        return "\n".join([head, *(line.rstrip() for line in lines), *orders])
 
     # -- using it
 
@@ -313,9 +198,12 @@ class ParameterSpace(SkastroEstimator):
         u = self._check(u, "u")
         if not ((u >= 0) & (u <= 1)).all():
             raise ValueError("`u` must lie in the unit cube, [0, 1].")
+        for group in self._groups:
+            u = u.copy()
+            u[..., group] = _in_order(u[..., group])
         theta = np.empty_like(u)
         for i, parameter in enumerate(self._items.values()):
-            theta[..., i] = _quantile(parameter, u[..., i])
+            theta[..., i] = quantile(parameter, u[..., i])
         return theta
 
     def inverse_transform(self, theta):
@@ -335,6 +223,8 @@ class ParameterSpace(SkastroEstimator):
         u = np.empty_like(theta)
         for i, parameter in enumerate(self._items.values()):
             u[..., i] = parameter.distribution.cdf(theta[..., i])
+        for group in self._groups:
+            u[..., group] = _out_of_order(u[..., group])
         return u
 
     def log_prob(self, theta):
@@ -351,10 +241,14 @@ class ParameterSpace(SkastroEstimator):
             Natural logarithm of the density; minus infinity outside the bounds.
         """
         theta = self._check(theta, "theta")
-        return sum(
+        log_prob = sum(
             parameter.distribution.logpdf(theta[..., i])
             for i, parameter in enumerate(self._items.values())
         )
+        for group in self._groups:
+            inside = _ascends(theta[..., group])
+            log_prob = np.where(inside, log_prob + lgamma(len(group) + 1), -np.inf)
+        return log_prob
 
     def contains(self, theta):
         """Whether points lie within the bounds.
@@ -371,7 +265,10 @@ class ParameterSpace(SkastroEstimator):
         """
         theta = self._check(theta, "theta")
         lower, upper = self.bounds.T
-        return ((theta >= lower) & (theta <= upper)).all(axis=-1)
+        inside = ((theta >= lower) & (theta <= upper)).all(axis=-1)
+        for group in self._groups:
+            inside = inside & _ascends(theta[..., group])
+        return inside
 
     def sample_latin_hypercube(self, n_samples, random_state=None):
         """Draw a Latin hypercube: every parameter evenly covered.
@@ -435,15 +332,46 @@ class ParameterSpace(SkastroEstimator):
         ------
         KeyError
             If there is no such parameter; the message names the closest.
+        ValueError
+            If ``names`` has only part of a group that is in order.
         """
-        return ParameterSpace({name: self[name] for name in names})
+        names, kept = list(names), []
+        for group in self.ordered or ():
+            if set(group) <= set(names):
+                kept.append(group)
+            elif set(group) & set(names):
+                raise ValueError(
+                    f"`names` must have all or none of {tuple(group)}, which are in"
+                    f" order; got {names}."
+                )
+        return ParameterSpace(
+            {name: self[name] for name in names}, ordered=kept or None
+        )
 
 
-def _quantile(parameter, u):
-    """Inverse distribution function, by hand for the two in every inner loop."""
-    if isinstance(parameter, Uniform):
-        return parameter.lower + (parameter.upper - parameter.lower) * u
-    if isinstance(parameter, LogUniform):
-        # exact at both ends
-        return parameter.lower ** (1.0 - u) * parameter.upper**u
-    return parameter.distribution.ppf(u)
+def _ascends(theta):
+    """Whether the last axis does not descend."""
+    return (np.diff(theta, axis=-1) >= 0).all(axis=-1)
+
+
+def _in_order(u):
+    """Map the unit cube one-to-one onto order statistics of uniform numbers.
+
+    The highest of k is distributed as the k-th root of a uniform number, and those
+    below it as uniform numbers below it (Handley, Hobson & Lasenby 2015, MNRAS 453,
+    4384, appendix A2).
+    """
+    v = np.empty_like(u)
+    top = np.ones(u.shape[:-1])
+    for i in reversed(range(u.shape[-1])):
+        top = top * u[..., i] ** (1.0 / (i + 1))
+        v[..., i] = top
+    return v
+
+
+def _out_of_order(v):
+    """Invert :func:`_in_order`; what descends is brought up to what is below it."""
+    v = np.maximum.accumulate(v, axis=-1)
+    above = np.concatenate([v[..., 1:], np.ones_like(v[..., :1])], axis=-1)
+    ratio = np.divide(v, above, out=np.ones_like(v), where=above > 0)
+    return ratio ** np.arange(1, v.shape[-1] + 1)

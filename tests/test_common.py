@@ -24,7 +24,15 @@ from skastro.disentangling import (
 )
 from skastro.emulation import EmulatorRegressor
 from skastro.metric_learning import RSCA, NuisanceProjection
-from skastro.molecular import LineModel, RadexEmulator, RadexModel
+from skastro.molecular import (
+    AbundanceEmulator,
+    ChemicalModel,
+    GasModel,
+    LineModel,
+    MultiPhaseModel,
+    RadexEmulator,
+    RadexModel,
+)
 from skastro.parameter_space import ParameterSpace, Uniform
 from skastro.preprocessing import InterstellarMasker
 from skastro.retrieval import BayesianRetrieval
@@ -96,7 +104,15 @@ INSTANCES = {
             frac_remain=0.9,
             sampler="slice",
             random_state=0,
-        )
+        ),
+        BayesianRetrieval(
+            Linear(),
+            ParameterSpace({f"slope {i}": Uniform(-100, 100) for i in range(10)}),
+            sigma=3.0,
+            sampler="importance",
+            min_ess=1,
+            random_state=0,
+        ),
     ],
     "ProbabilisticPCA": [
         ProbabilisticPCA(1, random_state=0),
@@ -146,7 +162,20 @@ INSTANCES = {
 }
 # Models of physics, whose columns have fixed meanings: scikit-learn's checks feed
 # any number of columns of any sign, so only those that feed none apply.
+GAS = np.random.default_rng(0).uniform(
+    [20, 1e4, 0.5, 5, 1, 1, 10, 0.5], [190, 1e6, 2, 50, 100, 100, 50, 1], (60, 8)
+)
+ABUNDANCES = AbundanceEmulator(
+    ["CO"], EmulatorRegressor((16,), max_epochs=5, random_state=0)
+)
+CHEMICAL = ChemicalModel(
+    clone(ABUNDANCES).fit(GAS[:, :6], -4 + np.log10(GAS[:, [2]])),
+    RadexModel(["CO(3-2)"]),
+)
 PHYSICAL = {
+    "AbundanceEmulator": ABUNDANCES,
+    "ChemicalModel": CHEMICAL,
+    "MultiPhaseModel": MultiPhaseModel(CHEMICAL, 1),
     "RadexModel": RadexModel(["CO(3-2)"]),
     "RadexEmulator": RadexEmulator(
         ["CO(3-2)"], EmulatorRegressor((16,), max_epochs=5, random_state=0)
@@ -201,7 +230,9 @@ def expected_failures(estimator):
 
 
 def test_every_estimator_is_checked():
-    public = {name for name, cls in all_estimators() if cls is not LineModel}
+    public = {
+        name for name, cls in all_estimators() if cls not in (GasModel, LineModel)
+    }
     assert public == set(INSTANCES) | set(PHYSICAL)
 
 
@@ -227,6 +258,13 @@ def test_scikit_learn_without_data(name, check):
 @functools.cache
 def data(name):
     rng = np.random.default_rng(0)
+    if name == "AbundanceEmulator":
+        return GAS[:, :6], -4 + np.log10(GAS[:, [2]])
+    if name == "ChemicalModel":
+        return GAS, CHEMICAL.predict(GAS)
+    if name == "MultiPhaseModel":
+        order = [2, 6, 0, 1, 3, 4, 5, 7]  # what phases share comes first
+        return GAS[:, order], CHEMICAL.predict(GAS)
     if name in PHYSICAL:
         X = np.column_stack(
             [

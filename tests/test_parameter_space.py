@@ -138,3 +138,75 @@ def test_bad_types():
         ParameterSpace([("a", Uniform(0, 1))]).names  # noqa: B018
     with pytest.raises(KeyError, match="Did you mean 'temperature'"):
         SPACE["temprature"]
+
+
+# -- parameters in order
+
+
+def pair(*names, ordered=None):
+    parameters = {name: LogUniform(1e2, 1e5, "cm-3") for name in names}
+    return ParameterSpace(parameters, ordered=ordered)
+
+
+@given(st.integers(2, 4), st.integers(0, 2**31 - 1))
+@settings(deadline=None, max_examples=30)
+def test_ordered_transform_is_inverted_and_ascends(k, seed):
+    names = [f"n{i}" for i in range(k)]
+    space = pair(*names, "other", ordered=[names])
+    u = np.random.default_rng(seed).uniform(0.01, 0.99, (20, k + 1))
+    theta = space.transform(u)
+    assert (np.diff(theta[:, :k], axis=1) >= 0).all()
+    assert space.contains(theta).all()
+    assert_allclose(space.inverse_transform(theta), u, atol=1e-6)
+
+
+def test_order_is_that_of_sorted_independent_draws():
+    """Two-sample tests against sorting what is drawn without an order."""
+    names = ["a", "b", "c"]
+    ordered = pair(*names, ordered=[names]).sample(4000, random_state=0)
+    by_hand = np.sort(pair(*names).sample(4000, random_state=1), axis=1)
+    for i in range(3):
+        assert stats.ks_2samp(ordered[:, i], by_hand[:, i]).pvalue > 1e-3
+    assert stats.ks_2samp(
+        ordered[:, 1] / ordered[:, 0], by_hand[:, 1] / by_hand[:, 0]
+    ).pvalue > 1e-3  # fmt: skip
+
+
+def test_order_multiplies_the_density():
+    free, ordered = pair("a", "b"), pair("a", "b", ordered=[("a", "b")])
+    up, down = [1e3, 1e4], [1e4, 1e3]
+    assert_allclose(ordered.log_prob(up), free.log_prob(up) + np.log(2))
+    assert ordered.log_prob(down) == -np.inf
+    assert ordered.contains(up) and not ordered.contains(down)
+    assert ordered != free and clone(ordered) == ordered
+    assert "a <= b" in repr(ordered)
+
+
+@pytest.mark.parametrize(
+    ("ordered", "message"),
+    [
+        ([("a", "z")], "'z', which is no parameter"),
+        ([("a",)], "two or more parameters"),
+        ([("a", "a")], "each named once"),
+        ([("a", "b"), ("b", "c")], "each named once"),
+    ],
+)
+def test_bad_orders(ordered, message):
+    with pytest.raises(ValueError, match=message):
+        pair("a", "b", "c", ordered=ordered).transform([[0.5, 0.5, 0.5]])
+
+
+def test_only_equal_distributions_are_put_in_order():
+    space = ParameterSpace(
+        {"a": Uniform(0, 1), "b": Uniform(0, 2)}, ordered=[("a", "b")]
+    )
+    with pytest.raises(ValueError, match="distributions differ"):
+        space.sample(3)
+
+
+def test_part_of_an_order_cannot_be_selected():
+    space = pair("a", "b", "c", ordered=[("a", "b")])
+    assert space.select(["b", "a"]).ordered == [("a", "b")]
+    assert space.select(["c"]).ordered is None
+    with pytest.raises(ValueError, match="all or none"):
+        space.select(["a", "c"])

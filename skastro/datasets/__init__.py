@@ -1,6 +1,7 @@
 """Real and synthetic data."""
 
 from ._apogee import fetch_apogee
+from ._chemistry import load_uclchem_grid
 from ._clusters import make_open_clusters
 from ._galaxies import (
     chemical_prior,
@@ -19,6 +20,7 @@ __all__ = [
     "gas_prior",
     "load_ngc1068",
     "load_synthetic_galaxy",
+    "load_uclchem_grid",
     "make_line_maps",
     "make_open_clusters",
     "make_twin_spectra",

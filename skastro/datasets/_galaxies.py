@@ -15,6 +15,15 @@ _COLUMN_RANGES = {
     "CS": (1e10, 1e18),
 }
 
+#: The same where abundances follow from chemistry: abundances of the UCLCHEM grid,
+#: with A_V of 1 to 100 mag and line widths of 100 to 1 km/s.
+_CHEMICAL_COLUMN_RANGES = {
+    "CO": (1e11, 3e20),
+    "HCN": (3e6, 3e17),
+    "HCO+": (1e6, 1e15),
+    "CS": (1e7, 3e18),
+}
+
 _LABELS = {
     "temperature": r"$T_\mathrm{kin}$",
     "density": r"$n(\mathrm{H}_2)$",
@@ -23,13 +32,18 @@ _LABELS = {
 }
 
 
-def gas_prior(species=("CO", "HCN", "HCO+", "CS")):
+def gas_prior(species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free"):
     """Prior of the properties of one gas phase, as the thesis has it.
 
     Parameters
     ----------
     species : sequence of str, default=("CO", "HCN", "HCO+", "CS")
         Whose column densities are parameters.
+    column_densities : {"free", "chemical"}, default="free"
+        Their range: that of the thesis, where they are free, or the wider one that
+        follows from :func:`chemical_prior`, as the design of a
+        :class:`~skastro.molecular.RadexEmulator` inside a
+        :class:`~skastro.molecular.ChemicalModel`.
 
     Returns
     -------
@@ -50,15 +64,21 @@ def gas_prior(species=("CO", "HCN", "HCO+", "CS")):
     >>> gas_prior(["CO"]).names
     ['temperature', 'density', 'column_density_CO', 'line_width', 'filling_factor']
     """
-    unknown = [name for name in species if name not in _COLUMN_RANGES]
+    if column_densities not in ("free", "chemical"):
+        raise ValueError(
+            '`column_densities` must be "free" or "chemical", got'
+            f" {column_densities!r}."
+        )
+    ranges = _COLUMN_RANGES if column_densities == "free" else _CHEMICAL_COLUMN_RANGES
+    unknown = [name for name in species if name not in ranges]
     if unknown:
         raise ValueError(
             f"`species` has {unknown}, without a range in Table 2.2; known are"
-            f" {list(_COLUMN_RANGES)}."
+            f" {list(ranges)}."
         )
     columns = {
         f"column_density_{name}": LogUniform(
-            *_COLUMN_RANGES[name],
+            *ranges[name],
             "cm-2 km-1 s",
             label=rf"$N(\mathrm{{{name.replace('+', '^+')}}})/\Delta v$",
         )

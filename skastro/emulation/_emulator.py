@@ -409,6 +409,11 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 
     # -- predicting
 
+    @property
+    def has_spread(self):
+        """Whether it is an ensemble, so that its spread is known."""
+        return len(getattr(self, "nets_", ())) > 1
+
     def in_domain(self, X):
         """Whether samples lie within the training range, where emulation is sound.
 

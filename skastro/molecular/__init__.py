@@ -1,20 +1,30 @@
 """Physics of molecular lines, as regressors from gas properties to intensities."""
 
+from ._chemical_model import ChemicalModel
+from ._chemistry import CHEMICAL_PARAMETERS, AbundanceEmulator, chemical_features
+from ._gas import GasModel
 from ._lamda import Collisions, Molecule, fetch_lamda, load_molecule, read_lamda
 from ._line_model import LineModel
 from ._lines import Line, find_lines, line_catalogue
+from ._multi_phase import MultiPhaseModel
 from ._radex import RadexModel
 from ._radex_emulator import RadexEmulator
 from ._statistical_equilibrium import Solution
 
 __all__ = [
+    "CHEMICAL_PARAMETERS",
+    "AbundanceEmulator",
+    "ChemicalModel",
     "Collisions",
+    "GasModel",
     "Line",
     "LineModel",
     "Molecule",
+    "MultiPhaseModel",
     "RadexEmulator",
     "RadexModel",
     "Solution",
+    "chemical_features",
     "fetch_lamda",
     "find_lines",
     "line_catalogue",

@@ -15,3 +15,6 @@ GAUSSIAN_AREA = 1.0645
 CMB_TEMPERATURE = 2.73
 #: 8 pi
 EIGHT_PI = 8.0 * math.pi
+#: Column density of hydrogen nuclei per magnitude of visual extinction [cm^-2 / mag],
+#: thesis, section 2.2.3.
+HYDROGEN_PER_EXTINCTION = 1.6e21

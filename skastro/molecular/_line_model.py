@@ -5,14 +5,11 @@ from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
-from sklearn.base import RegressorMixin
 from sklearn.exceptions import ConvergenceWarning
 
-from .._base import SkastroEstimator
-from .._names import closest
 from .._sklearn import StrOptions
-from .._units import refuse_units
 from ._constants import GAUSSIAN_AREA
+from ._gas import GasModel
 from ._lamda import Molecule
 from ._lines import as_molecules, find_lines
 
@@ -43,13 +40,13 @@ def _resolve(names, molecules):
     return lines, species
 
 
-class LineModel(RegressorMixin, SkastroEstimator):
-    r"""Base of the models that turn gas properties into line intensities.
+class LineModel(GasModel):
+    r"""Base of the models of radiative transfer.
 
-    A subclass says how the radiation temperature of a species' lines follows from
-    kinetic temperature, density and column density per line width
-    (:meth:`_radiation_temperature`). This class checks and splits ``theta``, and adds
-    line width and filling factor (thesis, section 2.4.1):
+    A subclass says how the radiation temperature of a species' lines, and the spread
+    of that if it has one, follow from kinetic temperature, density and column density
+    per line width (:meth:`_radiation_temperature`). This class splits ``theta``, and
+    adds line width and filling factor (thesis, section 2.4.1):
 
     .. math:: I = f \cdot 1.0645\, \Delta v \cdot T_R(T, n, N / \Delta v).
     """
@@ -87,77 +84,6 @@ class LineModel(RegressorMixin, SkastroEstimator):
         """Names of the columns of the prediction: the lines."""
         return [line.name for line in self._resolved()[0]]
 
-    #: Unit of the prediction.
-    output_unit = "K km / s"
-
-    def encode_lines(self, lines):
-        """Return the rows of ``X`` that stand for observed lines in a retrieval.
-
-        Parameters
-        ----------
-        lines : sequence of str
-            Line names, each one of the model's.
-
-        Returns
-        -------
-        X : ndarray of shape (n_lines, 1)
-            The position of each line among the model's outputs.
-
-        Raises
-        ------
-        ValueError
-            If the model does not have one of the lines.
-        """
-        if isinstance(lines, str):
-            raise TypeError(f"`lines` must be a sequence of line names, got {lines!r}.")
-        own = self.output_names
-        for name in lines:
-            if name not in own:
-                raise ValueError(
-                    f"This model has no line {name!r}, only {own}."
-                    + closest(str(name), own)
-                )
-        return np.array([[own.index(name)] for name in lines], dtype=float)
-
-    def _check_theta(self, theta):
-        """Return ``theta`` as a float array, its columns in order, its values sane."""
-        names = self.parameter_names
-        if hasattr(theta, "columns"):  # a pandas frame or an astropy table
-            missing = [name for name in names if name not in theta.columns]
-            if missing:
-                raise ValueError(
-                    f"`theta` lacks the columns {missing}; it has"
-                    f" {list(theta.columns)}, and the model takes {names}."
-                )
-            columns = [theta[name] for name in names]
-            for name, column, unit in zip(
-                names, columns, self.parameter_units, strict=True
-            ):
-                refuse_units(column, name, unit)
-            theta = np.column_stack([np.asarray(c, dtype=float) for c in columns])
-        if hasattr(theta, "unit"):
-            raise TypeError(
-                "`theta` must be a bare array: its columns have different units,"
-                f" {dict(zip(names, self.parameter_units, strict=True))}."
-            )
-        theta = np.asarray(theta, dtype=float)
-        if theta.ndim != 2 or theta.shape[1] != len(names):
-            raise ValueError(
-                f"`theta` must have shape (n_models, {len(names)}), got {theta.shape};"
-                f" its columns are {names}."
-            )
-        wrong = ~np.isfinite(theta) | (theta <= 0.0)
-        wrong[:, -1] = ~((theta[:, -1] >= 0.0) & (theta[:, -1] <= 1.0))
-        if wrong.any():
-            row, column = np.argwhere(wrong)[0]
-            domain = "in [0, 1]" if column == len(names) - 1 else "positive and finite"
-            raise ValueError(
-                f"`theta` has {int(wrong.sum())} impossible values; {names[column]}"
-                f" must be {domain}, got {theta[row, column]} in row {row}. Parameters"
-                " are linear, not logarithms."
-            )
-        return theta
-
     def _split(self, theta):
         """Split ``theta``: temperature, density, columns per km/s, width, filling."""
         temperature, density = theta[:, 0], theta[:, 1]
@@ -188,18 +114,25 @@ class LineModel(RegressorMixin, SkastroEstimator):
             If a column is missing, or a value is not physical or outside the model's
             range.
         """
-        theta = self._check_theta(theta)
+        return self._intensity(self._check_theta(theta))[0]
+
+    def _intensity(self, theta, return_std=False):
+        """Return intensities of checked gas and, if asked, their spread, or None."""
         temperature, density, columns, line_width, filling = self._split(theta)
-        area = filling * GAUSSIAN_AREA * line_width
+        area = (filling * GAUSSIAN_AREA * line_width)[:, None]
         intensity = np.empty((len(theta), len(self.lines)))
+        std = np.zeros_like(intensity) if return_std else None
         species = self._resolved()[1]
         for i, (name, lines) in enumerate(species.items()):
-            intensity[:, lines.positions] = self._radiation_temperature(
-                name, lines, temperature, density, columns[:, i]
+            radiation, spread = self._radiation_temperature(
+                name, lines, temperature, density, columns[:, i], return_std
             )
-        intensity *= area[:, None]
+            intensity[:, lines.positions] = radiation
+            if return_std:
+                std[:, lines.positions] = spread
+        intensity *= area
         self._warn_of_nan(intensity, species)
-        return intensity
+        return intensity, std * area if return_std else None
 
     @staticmethod
     def _warn_of_nan(intensity, species):
@@ -215,11 +148,5 @@ class LineModel(RegressorMixin, SkastroEstimator):
             f"The level populations of some of {len(intensity)} models did not"
             f" converge ({counts}); their intensities are NaN.",
             ConvergenceWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.target_tags.multi_output = True
-        tags.input_tags.positive_only = True
-        return tags

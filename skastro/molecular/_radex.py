@@ -204,11 +204,13 @@ class RadexModel(LineModel):
         )
         return solver.solve(temperature, density, column_density)
 
-    def _radiation_temperature(self, name, lines, temperature, density, column):
+    def _radiation_temperature(
+        self, name, lines, temperature, density, column, return_std
+    ):
         solution = self.solve(name, temperature, density, column)
         radiation = solution.radiation_temperature[:, lines.indices]
         radiation[~solution.converged] = np.nan
-        return radiation
+        return radiation, 0.0  # it is the physics
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

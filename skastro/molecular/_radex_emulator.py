@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from .._domain import check_extrapolation, in_box, training_domain
 from .._sklearn import HasMethods, Interval, StrOptions
+from .._spread import has_spread
 from .._units import refuse_units
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
@@ -209,29 +210,49 @@ class RadexEmulator(LineModel):
             inside &= in_box(features, self.domains_[name])
         return inside
 
-    def predict(self, theta):
+    @property
+    def has_spread(self):
+        """Whether every species has an ensemble, so that its spread is known."""
+        estimators = getattr(self, "estimators_", {}).values()
+        return bool(estimators) and all(map(has_spread, estimators))
+
+    def predict(self, theta, return_std=False):
         """Predict line intensities.
 
         Parameters
         ----------
         theta : array-like of shape (n_models, n_parameters)
             Columns as in ``parameter_names``, in the units of ``parameter_units``.
+        return_std : bool, default=False
+            Whether to return the spread of the ensembles too.
 
         Returns
         -------
         intensity : ndarray of shape (n_models, n_lines)
             Velocity-integrated intensity [K km/s].
+        intensity_std : ndarray of shape (n_models, n_lines)
+            Its standard deviation. Only with ``return_std=True``.
 
         Raises
         ------
         ValueError
             If a value is not physical, or outside the training range and
-            ``extrapolation`` is ``"raise"``.
+            ``extrapolation`` is ``"raise"``; or if a spread is asked of regressors
+            that are no ensembles.
         """
         check_is_fitted(self)
-        return super().predict(theta)
+        if not return_std:
+            return super().predict(theta)
+        if not self.has_spread:
+            raise ValueError(
+                "`return_std=True` needs ensembles; the estimator was"
+                f" {self.estimator!r}."
+            )
+        return self._intensity(self._check_theta(theta), return_std=True)
 
-    def _radiation_temperature(self, name, lines, temperature, density, column):
+    def _radiation_temperature(
+        self, name, lines, temperature, density, column, return_std
+    ):
         features = self._features(temperature, density, column)
         outside = check_extrapolation(
             features,
@@ -242,13 +263,21 @@ class RadexEmulator(LineModel):
                 "log10 density",
                 f"log10 column density of {name} per line width",
             ],
-            stacklevel=5,
+            stacklevel=6,
         )
         # single precision: the network's own error is a thousand times its rounding
-        target = self.estimators_[name].predict(features.astype(np.float32))
-        target = target.reshape(len(features), -1).astype(np.float64)
+        features = features.astype(np.float32)
+        shape, scale = (len(features), -1), self.faint_temperature
+        if return_std:
+            target, spread = self.estimators_[name].predict(features, return_std=True)
+            spread = spread.reshape(shape).astype(np.float64)
+        else:
+            target, spread = self.estimators_[name].predict(features), None
+        target = target.reshape(shape).astype(np.float64)
         if outside is not None:
             target[outside] = np.nan
         if self.nonnegative_output:  # nor does the emulator's error make it so
             target = np.maximum(target, 0.0)
-        return self.faint_temperature * np.sinh(target)
+        if return_std:
+            spread = scale * np.cosh(target) * spread
+        return scale * np.sinh(target), spread

@@ -2,10 +2,12 @@
 
 import copy
 import warnings
+from functools import partial
 
 import numpy as np
 
 from .._names import closest
+from .._spread import has_spread
 
 
 class ForwardModel:
@@ -61,8 +63,39 @@ class ForwardModel:
         ValueError
             If the model returns another shape.
         """
+        return self.predict(theta, X)[0]
+
+    @property
+    def has_spread(self):
+        """Whether the model states its own error."""
+        return hasattr(self._model, "predict") and has_spread(self._model)
+
+    def predict(self, theta, X, return_std=False):
+        """Predict rows of ``X`` and, if asked, the model's own error of them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_draws, n_parameters)
+            Parameters, in the prior's order.
+        X : ndarray of shape (n_rows, n_features)
+            Lines or channels.
+        return_std : bool, default=False
+            Whether to ask for the error.
+
+        Returns
+        -------
+        predictions : ndarray of shape (n_draws, n_rows)
+        std : ndarray of shape (n_draws, n_rows) or None
+        """
+        std = None
         if hasattr(self._model, "predict"):
-            predicted = self._outputs(theta)[:, X[:, 0].astype(int)]
+            columns = X[:, 0].astype(int)
+            if return_std:
+                predicted, std = self._outputs(theta, return_std=True)
+                std = std[:, columns]
+            else:
+                predicted = self._outputs(theta)
+            predicted = predicted[:, columns]
         else:
             predicted = np.asarray(self._model(theta, X), dtype=float)
         if predicted.shape != (len(theta), len(X)):
@@ -70,7 +103,7 @@ class ForwardModel:
                 f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
                 f" (n_draws, n_rows); it returned {predicted.shape}."
             )
-        return predicted
+        return predicted, std
 
     def row_names(self, X):
         """Name the rows of ``X`` in messages."""
@@ -79,10 +112,13 @@ class ForwardModel:
             return [f"row {i}" for i in range(len(X))]
         return [names[int(i)] for i in X[:, 0]]
 
-    def _outputs(self, theta):
+    def _outputs(self, theta, return_std=False):
         """Return all outputs of a model with ``predict``, (n_draws, n_outputs)."""
-        outputs = np.asarray(self._ask(self._model.predict, theta))
-        return outputs.reshape(len(theta), -1)
+        shape = len(theta), -1
+        if not return_std:
+            return np.asarray(self._ask(self._model.predict, theta)).reshape(shape)
+        pair = self._ask(partial(self._model.predict, return_std=True), theta)
+        return tuple(np.asarray(part).reshape(shape) for part in pair)
 
     def _ask(self, method, theta):
         """Call a method of the model with the parameters in its own order."""
@@ -165,10 +201,28 @@ class ForwardModel:
     def _check_domain(self):
         """Check that the prior stays where an emulator has learned."""
         theta = self._prior.sample_latin_hypercube(2048, random_state=0)
-        outside = 1 - np.mean(self._ask(self._model.in_domain, theta))
+        inside = self._ask(self._model.in_domain, theta)
+        outside = 1 - np.mean(inside)
         if outside > 0.01:
             raise ValueError(
                 "`prior` reaches outside the range that `forward_model` has learned, by"
-                f" {100 * outside:.0f} % of its volume. An emulator only interpolates:"
-                " narrow the prior, or train the emulator on a design of this prior."
+                f" {100 * outside:.0f} % of its volume{self._who(theta, inside)}. An"
+                " emulator only interpolates: narrow the prior, or train the emulator"
+                " on a design of this prior."
             )
+
+    def _who(self, theta, inside):
+        """Name the parameters whose values near an end are all outside."""
+        if not inside.any():
+            return ""
+        u = self._prior.inverse_transform(theta)
+        lowest, highest = u[inside].min(axis=0), u[inside].max(axis=0)
+        words = []
+        for i, name in enumerate(self._prior.names):
+            values, unit = theta[inside, i], self._prior[name].unit
+            unit = f" {unit}" if unit else ""
+            if lowest[i] > 0.01:
+                words.append(f"{name} below {values.min():.4g}{unit}")
+            if highest[i] < 0.99:
+                words.append(f"{name} above {values.max():.4g}{unit}")
+        return f" ({', '.join(words)})" if words else ""

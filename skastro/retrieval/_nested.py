@@ -2,7 +2,9 @@
 
 import contextlib
 import logging
+import warnings
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
@@ -64,6 +66,25 @@ def _progress(log_likelihood, verbose):
         yield counted
 
 
+def _set_aside_broken(path):
+    """Move a file of points that a kill left unreadable out of the way."""
+    import h5py
+
+    if not path.exists():
+        return
+    try:
+        h5py.File(path, "r").close()
+    except OSError:
+        aside = path.with_suffix(".broken")
+        path.replace(aside)
+        warnings.warn(
+            f"The points of a killed run cannot be read; they are now {str(aside)!r},"
+            " and the run starts again.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
 def nested_sampling(
     names,
     transform,
@@ -107,6 +128,8 @@ def nested_sampling(
     import ultranest
     from ultranest import popstepsampler
 
+    if log_dir is not None:
+        _set_aside_broken(Path(log_dir) / "results" / "points.hdf5")
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
     with (

@@ -1,6 +1,10 @@
 """The outcome of a retrieval: weighted samples, evidence, summaries."""
 
+from collections.abc import Sequence
+
 import numpy as np
+
+from ._files import read_posteriors, write_posteriors
 
 
 class Posterior:
@@ -20,6 +24,9 @@ class Posterior:
         Their log-likelihoods.
     log_evidence, log_evidence_err : float
         Natural logarithm of the evidence Z and its standard error.
+    effective_sample_size : float, default=None
+        Number of independent samples that these were drawn from; by default Kish's,
+        of the weights.
 
     Attributes
     ----------
@@ -27,8 +34,6 @@ class Posterior:
         Names of the parameters.
     units : list of str
         Their units.
-    effective_sample_size : float
-        Kish's, of the weighted samples.
     best : ndarray of shape (n_parameters,)
         The point of highest likelihood.
 
@@ -46,6 +51,7 @@ class Posterior:
         log_likelihoods,
         log_evidence,
         log_evidence_err,
+        effective_sample_size=None,
     ):
         self.space = space
         self.samples = samples
@@ -54,6 +60,9 @@ class Posterior:
         self.log_likelihoods = log_likelihoods
         self.log_evidence = log_evidence
         self.log_evidence_err = log_evidence_err
+        if effective_sample_size is None:
+            effective_sample_size = float(1.0 / np.sum(weights**2))
+        self.effective_sample_size = effective_sample_size
 
     @property
     def names(self):
@@ -64,11 +73,6 @@ class Posterior:
     def units(self):
         """Units of the parameters."""
         return self.space.units
-
-    @property
-    def effective_sample_size(self):
-        """Number of independent samples that the weighted ones are worth."""
-        return float(1.0 / np.sum(self.weights**2))
 
     @property
     def best(self):
@@ -169,6 +173,122 @@ class Posterior:
         )
         return "\n".join(line.rstrip() for line in lines)
 
+    def thin(self, n_samples=None, random_state=0, *, samples_only=False):
+        """Return the same posterior with fewer samples, all of equal weight.
+
+        Parameters
+        ----------
+        n_samples : int, default=None
+            How many at most; by default, and at most, as many as are independent.
+        random_state : int, default=0
+            Seed of the systematic resampling.
+        samples_only : bool, default=False
+            Whether the weighted samples stay as they are.
+
+        Returns
+        -------
+        posterior : Posterior
+        """
+        n = int(np.ceil(self.effective_sample_size))
+        n = n if n_samples is None else min(n, n_samples)
+        rng = np.random.default_rng(random_state)
+        cumulative = np.cumsum(self.weights)
+        u = (np.arange(n) + rng.uniform()) / n * cumulative[-1]
+        picked = np.searchsorted(cumulative, u).clip(max=len(cumulative) - 1)
+        # not in the order of the weighted samples, which is that of their likelihood
+        picked = rng.permutation(picked)
+        samples = self.weighted_samples[picked]
+        if samples_only:
+            weighted = self.weighted_samples, self.weights, self.log_likelihoods
+        else:
+            weighted = samples, np.full(n, 1.0 / n), self.log_likelihoods[picked]
+        return Posterior(
+            self.space,
+            samples,
+            *weighted,
+            self.log_evidence,
+            self.log_evidence_err,
+            self.effective_sample_size,
+        )
+
+    def to_table(self, probability=0.6827):
+        """Return the summary as a table with units, of one row.
+
+        Parameters
+        ----------
+        probability : float, default=0.6827
+            Probability of the credible interval.
+
+        Returns
+        -------
+        table : astropy.table.QTable
+            For each parameter its median, and under its name with ``_lower`` and
+            ``_upper`` the ends of the interval; ``log_evidence``,
+            ``log_evidence_err`` and ``effective_sample_size``.
+        """
+        return Posteriors([self], self.space).to_table(probability)
+
+    def to_arviz(self):
+        """Return the samples for ArviZ.
+
+        Returns
+        -------
+        data : arviz.InferenceData
+            One chain of the samples of equal weight, a variable for each parameter.
+
+        Raises
+        ------
+        ImportError
+            If arviz is not installed.
+        """
+        import arviz
+
+        samples = {
+            name: x[None] for name, x in zip(self.names, self.samples.T, strict=True)
+        }
+        return arviz.from_dict(posterior=samples)
+
+    def save(self, path):
+        """Write the posterior to a file, without pickle.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, conventionally ``*.npz``; an existing one is replaced.
+
+        Raises
+        ------
+        TypeError
+            If the prior has a distribution that is not of scipy.stats.
+        """
+        write_posteriors(path, [self])
+
+    @classmethod
+    def load(cls, path):
+        """Read a posterior that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        posterior : Posterior
+
+        Raises
+        ------
+        ValueError
+            If the file holds no posterior, or those of several objects.
+        """
+        posteriors = Posteriors.load(path)
+        if len(posteriors) != 1:
+            raise ValueError(
+                f"{str(path)!r} holds posteriors of {len(posteriors)} objects; read"
+                " them with Posteriors.load."
+            )
+        return posteriors[0]
+
     def shown(self, theta):
         """Return parameters as plots show them: decimal logarithms where asked.
 
@@ -191,3 +311,202 @@ class Posterior:
             f"<Posterior of {len(self.names)} parameters, {len(self.samples)} samples,"
             f" ln Z = {self.log_evidence:.2f} ± {self.log_evidence_err:.2f}>"
         )
+
+
+class Posteriors(Sequence):
+    """Posteriors of several objects, in their order.
+
+    A sequence of :class:`Posterior`, or None for an object without data, whose
+    summaries are NaN.
+
+    Parameters
+    ----------
+    posteriors : sequence of Posterior or None
+        Of each object.
+    space : ParameterSpace
+        The prior that they have in common.
+
+    Attributes
+    ----------
+    names, units : list of str
+        Names and units of the parameters.
+    log_evidence, log_evidence_err : ndarray of shape (n_objects,)
+        Natural logarithm of the evidence of each, and its standard error.
+    effective_sample_size : ndarray of shape (n_objects,)
+        Number of independent samples; 0 without data.
+
+    Examples
+    --------
+    See :class:`BayesianRetrieval`, which makes it of two-dimensional ``y``.
+    """
+
+    def __init__(self, posteriors, space):
+        self._posteriors = list(posteriors)
+        self.space = space
+
+    def __len__(self):
+        return len(self._posteriors)
+
+    def __getitem__(self, index):
+        if isinstance(index, slice):
+            return Posteriors(self._posteriors[index], self.space)
+        return self._posteriors[index]
+
+    @property
+    def names(self):
+        """Names of the parameters."""
+        return self.space.names
+
+    @property
+    def units(self):
+        """Units of the parameters."""
+        return self.space.units
+
+    def _each(self, function, shape=(), missing=np.nan):
+        """Return a number or array of each object."""
+        values = np.full((len(self), *shape), missing)
+        for i, posterior in enumerate(self._posteriors):
+            if posterior is not None:
+                values[i] = function(posterior)
+        return values
+
+    @property
+    def log_evidence(self):
+        """Natural logarithm of the evidence of each object."""
+        return self._each(lambda p: p.log_evidence)
+
+    @property
+    def log_evidence_err(self):
+        """Its standard error."""
+        return self._each(lambda p: p.log_evidence_err)
+
+    @property
+    def effective_sample_size(self):
+        """Number of independent samples of each object."""
+        return self._each(lambda p: p.effective_sample_size, missing=0.0)
+
+    def mean(self):
+        """Average over each posterior.
+
+        Returns
+        -------
+        mean : ndarray of shape (n_objects, n_parameters)
+        """
+        return self._each(lambda p: p.mean(), (len(self.names),))
+
+    def std(self):
+        """Measure the spread of each posterior.
+
+        Returns
+        -------
+        std : ndarray of shape (n_objects, n_parameters)
+        """
+        return self._each(lambda p: p.std(), (len(self.names),))
+
+    def quantile(self, q):
+        """Return quantiles of each parameter of each object.
+
+        Parameters
+        ----------
+        q : float or array-like of shape (n_quantiles,)
+            Probabilities, in [0, 1].
+
+        Returns
+        -------
+        quantiles : ndarray of shape (n_objects, n_parameters) or \
+(n_quantiles, n_objects, n_parameters)
+        """
+        shape = (*np.shape(q), len(self.names))
+        values = self._each(lambda p: p.quantile(q), shape)
+        return np.swapaxes(values, 0, 1) if np.ndim(q) else values
+
+    def credible_interval(self, probability=0.6827):
+        """Return the central credible interval of each parameter of each object.
+
+        Parameters
+        ----------
+        probability : float, default=0.6827
+            Probability inside.
+
+        Returns
+        -------
+        lower, upper : ndarray of shape (n_objects, n_parameters)
+        """
+        tail = (1 - probability) / 2
+        lower, upper = self.quantile([tail, 1 - tail])
+        return lower, upper
+
+    def to_table(self, probability=0.6827):
+        """Return the summaries as a table with units, a row for each object.
+
+        Parameters
+        ----------
+        probability : float, default=0.6827
+            Probability of the credible interval.
+
+        Returns
+        -------
+        table : astropy.table.QTable
+            As of :meth:`Posterior.to_table`.
+        """
+        from astropy import units as u
+        from astropy.table import QTable
+
+        tail = (1 - probability) / 2
+        lower, median, upper = self.quantile([tail, 0.5, 1 - tail])
+        table = QTable()
+        for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
+            unit = u.Unit(unit)
+            table[name] = median[:, i] * unit
+            table[f"{name}_lower"] = lower[:, i] * unit
+            table[f"{name}_upper"] = upper[:, i] * unit
+        for name in ("log_evidence", "log_evidence_err", "effective_sample_size"):
+            table[name] = getattr(self, name)
+        table.meta["probability"] = probability
+        return table
+
+    def save(self, path):
+        """Write the posteriors to one file, without pickle.
+
+        Parameters
+        ----------
+        path : path-like
+            The file, conventionally ``*.npz``; an existing one is replaced.
+
+        Raises
+        ------
+        ValueError
+            If no object has a posterior.
+        TypeError
+            If the prior has a distribution that is not of scipy.stats.
+        """
+        if all(p is None for p in self._posteriors):
+            raise ValueError("No object has a posterior: there is nothing to save.")
+        write_posteriors(path, self._posteriors)
+
+    @classmethod
+    def load(cls, path):
+        """Read posteriors that :meth:`save` wrote.
+
+        Parameters
+        ----------
+        path : path-like
+            The file.
+
+        Returns
+        -------
+        posteriors : Posteriors
+
+        Raises
+        ------
+        ValueError
+            If the file holds no posteriors.
+        """
+        stored, space, _ = read_posteriors(path)
+        return cls(
+            [None if p is None else Posterior(space, **p) for p in stored], space
+        )
+
+    def __repr__(self):
+        known = sum(p is not None for p in self._posteriors)
+        return f"<Posteriors of {known} of {len(self)} objects>"

@@ -1,44 +1,38 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
-import copy
 import hashlib
 import json
-import logging
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import RegressorMixin
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
+from .._clone import clone_around
 from .._random import draw_seed
 from .._sklearn import (
     HasMethods,
     Interval,
     StrOptions,
-    _check_sample_weight,
     _fit_context,
     validate_data,
 )
 from .._units import refuse_units
 from ..parameter_space import ParameterSpace
+from ._data import check_observations, check_sign
 from ._forward import ForwardModel
-from ._nested import nested_sampling
-from ._posterior import Posterior
-
-logger = logging.getLogger("skastro")
-
-#: Log-likelihood where the forward model has no solution: lower than any other.
-_IMPOSSIBLE = -1e100
+from ._likelihood import Likelihood
+from ._objects import Problem, Solver, report, solve
+from ._posterior import Posterior, Posteriors
 
 
 class BayesianRetrieval(RegressorMixin, SkastroEstimator):
     r"""Posterior of the parameters of a forward model, by nested sampling.
 
     A regressor whose fitted parameters are physical. Rows of ``X`` are the observed
-    lines or channels of *one* object, ``y`` their intensities:
+    lines or channels, ``y`` their intensities in one object, or in each of several:
 
     .. math:: y_i = f(\theta, X_i) + \varepsilon_i, \quad
               \varepsilon_i \sim \mathcal{N}(0, \sigma^2 / w_i),
@@ -66,10 +60,20 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         Standard deviation of a row of unit weight. By default 1 with
         ``sample_weight``, which then is ``1 / sigma**2`` of each row, and required
         without.
-    sampler : {"auto", "slice", "region"}, default="auto"
+    degrees_of_freedom : float, default=None
+        Of Student's t in place of the Gaussian, which forgives outliers; 4 is usual.
+    calibration_error : float, default=0.0
+        Relative error, 1 sigma, that the lines of one ``band`` have in common.
+    model_spread : bool, default=True
+        Whether the variance that a forward model states of itself, such as the spread
+        of an ensemble of emulators, adds to that of the lines.
+    sampler : {"auto", "slice", "region", "importance"}, default="auto"
         How UltraNest finds new points: a population of slice-sampling walkers, or
         rejection from a region around the live points, which is better in up to
-        four dimensions; ``"auto"`` chooses.
+        four dimensions; ``"auto"`` chooses. ``"importance"`` is for many objects and a
+        fast forward model: adaptive importance sampling, with models shared among
+        objects, a hundred to a thousand times faster. Objects for which it has less
+        than ``min_ess`` are sampled by UltraNest.
     n_live_points : int, default=400
         Live points. Errors of the evidence and of the posterior fall with their square
         root, time grows in proportion.
@@ -82,9 +86,15 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         Fraction of the evidence left in the live points at which to stop.
     max_calls : int or None, default=None
         Likelihood evaluations at which to stop early, with a warning.
+    min_ess : float, default=200
+        Effective sample size that importance sampling must reach.
+    n_samples : int, default=1024
+        Samples to keep of each of several objects, at most.
     log_dir : path-like, default=None
-        Folder for the points found so far. If it holds a run of the same problem,
-        finished or killed, ``fit`` continues it.
+        Folder for the points, or the objects, found so far. If it holds a run of the
+        same problem, finished or killed, ``fit`` continues it.
+    n_jobs : int, default=None
+        Objects sampled in parallel, through joblib and whatever backend it is set to.
     random_state : int, RandomState instance or None, default=None
         Seed.
     verbose : int, default=0
@@ -92,12 +102,12 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     Attributes
     ----------
-    posterior_ : Posterior
-        Samples, weights, summaries.
-    log_evidence_, log_evidence_err_ : float
+    posterior_ : Posterior or Posteriors
+        Samples, weights, summaries: of one object, or of several in their order.
+    log_evidence_, log_evidence_err_ : float or ndarray of shape (n_objects,)
         Natural logarithm of the evidence and its standard error.
     n_calls_ : int
-        Likelihood evaluations.
+        Likelihood evaluations, of all objects.
     n_features_in_ : int
         Number of columns of ``X``.
 
@@ -131,13 +141,19 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         "forward_model": [callable, HasMethods("predict")],
         "prior": [ParameterSpace],
         "sigma": [Interval(Real, 0, None, closed="neither"), None],
-        "sampler": [StrOptions({"auto", "slice", "region"})],
+        "degrees_of_freedom": [Interval(Real, 0, None, closed="neither"), None],
+        "calibration_error": [Interval(Real, 0, None, closed="left")],
+        "model_spread": ["boolean"],
+        "sampler": [StrOptions({"auto", "slice", "region", "importance"})],
         "n_live_points": [Interval(Integral, 10, None, closed="left")],
         "n_steps": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "population_size": [Interval(Integral, 2, None, closed="left")],
         "frac_remain": [Interval(Real, 0, 1, closed="neither")],
         "max_calls": [Interval(Integral, 1, None, closed="left"), None],
+        "min_ess": [Interval(Real, 1, None, closed="left")],
+        "n_samples": [Interval(Integral, 1, None, closed="left")],
         "log_dir": [str, Path, None],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
         "verbose": ["verbose"],
     }
@@ -148,41 +164,62 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         prior,
         *,
         sigma=None,
+        degrees_of_freedom=None,
+        calibration_error=0.0,
+        model_spread=True,
         sampler="auto",
         n_live_points=400,
         n_steps="auto",
         population_size=100,
         frac_remain=0.01,
         max_calls=None,
+        min_ess=200,
+        n_samples=1024,
         log_dir=None,
+        n_jobs=None,
         random_state=None,
         verbose=0,
     ):
         self.forward_model = forward_model
         self.prior = prior
         self.sigma = sigma
+        self.degrees_of_freedom = degrees_of_freedom
+        self.calibration_error = calibration_error
+        self.model_spread = model_spread
         self.sampler = sampler
         self.n_live_points = n_live_points
         self.n_steps = n_steps
         self.population_size = population_size
         self.frac_remain = frac_remain
         self.max_calls = max_calls
+        self.min_ess = min_ess
+        self.n_samples = n_samples
         self.log_dir = log_dir
+        self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None):
-        """Sample the posterior.
+    def fit(self, X, y, sample_weight=None, upper_limit=None, band=None):
+        """Sample the posterior of an object, or of each of several.
 
         Parameters
         ----------
         X : array-like of shape (n_lines, n_features)
-            What distinguishes the observed lines or channels of the object.
-        y : array-like of shape (n_lines,)
-            Their intensities. Leave out lines that were not observed.
-        sample_weight : array-like of shape (n_lines,), default=None
-            ``1 / sigma**2`` of each line, with ``sigma=None``.
+            What distinguishes the observed lines or channels.
+        y : array-like of shape (n_lines,) or (n_lines, n_objects)
+            Their intensities. Of one object, leave out lines that were not observed;
+            of several, they are NaN.
+        sample_weight : array-like of shape (n_lines,) or (n_lines, n_objects), \
+default=None
+            ``1 / sigma**2`` of each line, with ``sigma=None``. A line of weight 0 is
+            left out.
+        upper_limit : array-like of bool, of the shape of y, default=None
+            Lines that were not detected: their ``y`` is the limit that they are below,
+            as far as noise of their ``sigma`` allows.
+        band : array-like of shape (n_lines,), default=None
+            Receiver band of each line, by any label: lines of one band share their
+            calibration error. By default all lines are of one.
 
         Returns
         -------
@@ -196,124 +233,87 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         """
         refuse_units(y, "y", getattr(self.forward_model, "output_unit", None))
         refuse_units(sample_weight, "sample_weight")
-        X, y = validate_data(self, X, y, dtype=np.float64, y_numeric=True)
-        weight = self._weights(X, sample_weight)
-        used = weight > 0
-        if not used.any():
-            raise ValueError("`sample_weight` is zero in every row: nothing to fit.")
+        self._check_settings()
+        data = check_observations(self, X, y, sample_weight, upper_limit, band)
         self._forward = ForwardModel(self.forward_model, self.prior)
-        self._forward.check_rows(X)
-        self._check_data(X, y, weight)
-        X_used, y_used, weight = X[used], y[used], weight[used]
-        constant = 0.5 * np.sum(np.log(weight / (2 * np.pi)))
-        n_evaluated = n_unsolved = 0
-
-        def log_likelihood(theta):
-            nonlocal n_evaluated, n_unsolved
-            n_evaluated += len(theta)
-            residual = self._forward(theta, X_used) - y_used
-            values = constant - 0.5 * (residual**2 @ weight)
-            unsolved = np.isnan(values)
-            if unsolved.any():
-                n_unsolved += int(unsolved.sum())
-                values[unsolved] = _IMPOSSIBLE
-            return np.maximum(values, _IMPOSSIBLE)
-
-        n_parameters = len(self.prior)
-        n_steps = 4 * n_parameters if self.n_steps == "auto" else self.n_steps
-        self._check_log_dir(X, y, weight, n_steps)
-        run = nested_sampling(
-            self.prior.names,
-            self.prior.transform,
-            log_likelihood,
-            sampler=self.sampler,
-            n_live_points=self.n_live_points,
-            n_steps=n_steps,
-            population_size=self.population_size,
-            frac_remain=self.frac_remain,
-            max_calls=self.max_calls,
-            log_dir=self.log_dir,
-            seed=draw_seed(self.random_state),
-            verbose=self.verbose,
-        )
-        if not run.log_likelihoods.max() > _IMPOSSIBLE:
-            raise ValueError(
-                f"`forward_model` had no solution (NaN) in any of {n_evaluated}"
-                " evaluations over the prior: there is nothing to retrieve."
-            )
-        if not run.well_mixed:
-            warnings.warn(
-                "The insertion order of new points is not uniform: they depend on those"
-                " they replaced, and the evidence may be biased. Raise `n_steps` or"
-                " `n_live_points`.",
-                UserWarning,
-                stacklevel=2,
-            )
-        if n_unsolved:
-            warnings.warn(
-                f"The forward model had no solution (NaN) in {n_unsolved} of"
-                f" {n_evaluated} evaluations, which were taken as impossible.",
-                UserWarning,
-                stacklevel=2,
-            )
-        if self.max_calls is not None and run.n_calls >= self.max_calls:
-            warnings.warn(
-                f"The run stopped at `max_calls`={self.max_calls} evaluations, before"
-                " it had converged; its evidence and posterior are not final.",
-                UserWarning,
-                stacklevel=2,
-            )
-        self.posterior_ = Posterior(
+        self._forward.check_rows(data.X)
+        check_sign(data, self._forward)
+        n_steps = 4 * len(self.prior) if self.n_steps == "auto" else self.n_steps
+        self._check_log_dir(data, n_steps)
+        solver = Solver(
+            self._forward,
             self.prior,
-            run.samples,
-            run.weighted_samples,
-            run.weights,
-            run.log_likelihoods,
-            run.log_evidence,
-            run.log_evidence_err,
+            data.X,
+            self.model_spread and self._forward.has_spread,
+            {
+                "sampler": "auto" if self.sampler == "importance" else self.sampler,
+                "n_live_points": self.n_live_points,
+                "n_steps": n_steps,
+                "population_size": self.population_size,
+                "frac_remain": self.frac_remain,
+                "max_calls": self.max_calls,
+            },
+            self.min_ess,
         )
-        self.log_evidence_ = run.log_evidence
-        self.log_evidence_err_ = run.log_evidence_err
-        self.n_calls_ = run.n_calls
+        problems = [None if o is None else self._problem(*o) for o in data.objects()]
+        single = data.y.ndim == 1
+        seed = draw_seed(self.random_state)
+        if single and self.sampler != "importance":
+            outcomes = [solver.one(problems[0], seed, self.log_dir, self.verbose)]
+        else:
+            outcomes = solve(
+                solver,
+                problems,
+                sampler=self.sampler,
+                seed=seed,
+                n_samples=self.n_samples if len(problems) > 1 else None,
+                n_jobs=self.n_jobs,
+                log_dir=self.log_dir,
+                verbose=self.verbose,
+            )
+        report(outcomes, self.max_calls)
+        posteriors = [None if o is None else o.posterior for o in outcomes]
+        self.posterior_ = (
+            posteriors[0] if single else Posteriors(posteriors, self.prior)
+        )
+        self.log_evidence_ = self.posterior_.log_evidence
+        self.log_evidence_err_ = self.posterior_.log_evidence_err
+        self.n_calls_ = sum(0 if o is None else o.n_calls for o in outcomes)
         return self
 
-    # -- the data
-
-    def _weights(self, X, sample_weight):
-        """Return ``1 / sigma**2`` of each row."""
-        if sample_weight is None:
-            if self.sigma is None:
-                raise ValueError(
-                    "No uncertainties: pass sample_weight=1 / sigma**2 to `fit`, or set"
-                    " the parameter `sigma`."
-                )
-            return np.full(len(X), 1.0 / self.sigma**2)
-        weight = _check_sample_weight(
-            sample_weight, X, dtype=np.float64, ensure_non_negative=True
-        )
-        return weight if self.sigma is None else weight / self.sigma**2
-
-    def _check_data(self, X, y, weight):
-        """Check that a model of non-negative outputs could have made the data."""
-        if not self._forward.nonnegative:
-            return
-        impossible = y * np.sqrt(weight) < -3.0
-        if impossible.any():
-            names = self._forward.row_names(X)
-            names = [names[i] for i in np.flatnonzero(impossible)]
+    def _check_settings(self):
+        """Check what the constraints of single parameters cannot."""
+        n_parameters = len(self.prior)
+        if self.n_live_points <= n_parameters:
             raise ValueError(
-                f"`y` is negative by more than 3 sigma for {names}:"
-                f" {y[impossible].tolist()}; `forward_model` cannot be. Check the"
-                " baseline and the sign, or leave these lines out."
+                f"`n_live_points`={self.n_live_points} must be more than the"
+                f" {n_parameters} parameters of `prior`; hundreds are usual."
+            )
+        if self.degrees_of_freedom is not None and self.calibration_error:
+            raise ValueError(
+                "`degrees_of_freedom` and `calibration_error` exclude each other: the"
+                " integral over calibrations is that of Gaussian errors."
             )
 
-    def _check_log_dir(self, X, y, weight, n_steps):
+    def _problem(self, rows, y, sigma, limit, band):
+        """Return the problem of one object."""
+        likelihood = Likelihood(
+            y,
+            sigma,
+            upper_limit=limit,
+            degrees_of_freedom=self.degrees_of_freedom,
+            calibration_error=self.calibration_error,
+            band=band,
+        )
+        return Problem(rows, likelihood)
+
+    def _check_log_dir(self, data, n_steps):
         """Keep a run from being continued with another problem or other settings."""
         if self.log_dir is None:
             return
         probe = self.prior.sample_latin_hypercube(16, random_state=0)
         problem = hashlib.sha256()
-        for array in (X, y, weight, probe):
+        for array in (*vars(data).values(), probe):
             problem.update(np.ascontiguousarray(array, dtype=float).tobytes())
         settings = {
             "problem": problem.hexdigest(),
@@ -321,10 +321,15 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
             "n_steps": int(n_steps),
             "population_size": int(self.population_size),
             "sampler": self.sampler,
+            "degrees_of_freedom": self.degrees_of_freedom,
+            "calibration_error": self.calibration_error,
+            "model_spread": bool(self.model_spread),
+            "min_ess": self.min_ess,
+            "n_samples": int(self.n_samples),
         }
         # a fixed look at the forward model, in place of its code; compared to the
         # precision that survives another number of threads
-        predictions = self._forward(probe, X)
+        predictions = self._forward(probe, data.X)
         path = Path(self.log_dir) / "skastro.json"
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -344,14 +349,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
     def __sklearn_clone__(self):
         """Clone, but keep a fitted forward model fitted: it is not learned here."""
-        parameters = {
-            name: value if name == "forward_model" else clone(value, safe=False)
-            for name, value in self.get_params(deep=False).items()
-        }
-        cloned = type(self)(**parameters)
-        if hasattr(self, "_metadata_request"):
-            cloned._metadata_request = copy.deepcopy(self._metadata_request)
-        return cloned
+        return clone_around(self, {"forward_model"})
 
     # -- prediction
 
@@ -365,13 +363,19 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
         Returns
         -------
-        predictions : ndarray of shape (n_samples, n_rows)
-            One row for each of ``posterior_.samples``.
+        predictions : ndarray of shape (n_samples, n_rows), or list of ndarray
+            One row for each of ``posterior_.samples``. A list of such of each object
+            after a fit to several; without data it has no rows.
         """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         self._forward.check_rows(X)
-        return self._forward(self.posterior_.samples, X)
+        if isinstance(self.posterior_, Posterior):
+            return self._forward(self.posterior_.samples, X)
+        return [
+            np.empty((0, len(X))) if p is None else self._forward(p.samples, X)
+            for p in self.posterior_
+        ]
 
     def predict(self, X, return_std=False):
         """Predict lines or channels, averaged over the posterior.
@@ -388,11 +392,22 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
 
         Returns
         -------
-        y : ndarray of shape (n_rows,)
-            Posterior mean.
-        y_std : ndarray of shape (n_rows,)
+        y : ndarray of shape (n_rows,) or (n_rows, n_objects)
+            Posterior mean; NaN for an object without data.
+        y_std : ndarray of the same shape
             Posterior standard deviation. Only with ``return_std=True``.
         """
         predictions = self.posterior_predictive(X)
-        mean = predictions.mean(axis=0)
-        return (mean, predictions.std(axis=0)) if return_std else mean
+        if isinstance(predictions, np.ndarray):
+            mean, std = predictions.mean(axis=0), predictions.std(axis=0)
+        else:
+            missing = np.full((1, predictions[0].shape[1]), np.nan)
+            each = [p if len(p) else missing for p in predictions]
+            mean = np.stack([p.mean(axis=0) for p in each], axis=1)
+            std = np.stack([p.std(axis=0) for p in each], axis=1)
+        return (mean, std) if return_std else mean
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags

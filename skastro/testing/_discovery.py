@@ -20,7 +20,7 @@ def all_estimators():
     --------
     >>> from skastro.testing import all_estimators
     >>> [name for name, _ in all_estimators()][:2]
-    ['BayesianRetrieval', 'ConditionalFactorAnalysis']
+    ['AbundanceEmulator', 'BayesianRetrieval']
     """
     import skastro
 

@@ -1,0 +1,196 @@
+"""One parameter: a distribution with a unit."""
+
+import copy
+
+import numpy as np
+from scipy import stats
+
+from ._units import refuse_units
+
+
+class Parameter:
+    """One parameter: a distribution, a unit, and how to show it.
+
+    Parameters
+    ----------
+    distribution : frozen scipy.stats distribution
+        Any continuous one, such as ``scipy.stats.norm(3.0, 0.5)``.
+    unit : str, default=""
+        Unit, as astropy spells it; empty for a dimensionless parameter.
+    label : str, default=None
+        How plots call it; LaTeX is fine. By default its name.
+    log : bool, default=False
+        Whether plots and tables should show its decimal logarithm.
+
+    Attributes
+    ----------
+    bounds : tuple of float
+        Support of the distribution; infinite where it has no bound.
+
+    See Also
+    --------
+    Uniform, LogUniform : The two usual ones.
+    """
+
+    def __init__(self, distribution, unit="", *, label=None, log=False):
+        wanted = ("ppf", "logpdf", "cdf", "dist", "args", "kwds")
+        if not all(hasattr(distribution, name) for name in wanted):
+            raise TypeError(
+                "`distribution` must be a frozen continuous scipy.stats distribution,"
+                f" such as scipy.stats.norm(0, 1), got {distribution!r}."
+            )
+        if not isinstance(unit, str):
+            raise TypeError(f"`unit` must be a string, such as 'K', got {unit!r}.")
+        self.distribution = distribution
+        self.unit = unit
+        self.label = label
+        self.log = log
+
+    def relabel(self, label):
+        """Return the same parameter under another label.
+
+        Parameters
+        ----------
+        label : str or None
+            How plots call it; by default its name.
+
+        Returns
+        -------
+        parameter : Parameter
+        """
+        other = copy.copy(self)
+        other.label = label
+        return other
+
+    @property
+    def bounds(self):
+        """Lower and upper end of the support."""
+        lower, upper = self.distribution.support()
+        return float(lower), float(upper)
+
+    def _describe(self):
+        distribution = self.distribution
+        arguments = [f"{value:g}" for value in distribution.args] + [
+            f"{name}={value:g}" for name, value in distribution.kwds.items()
+        ]
+        return f"{distribution.dist.name}({', '.join(arguments)})"
+
+    def __repr__(self):
+        unit = f", unit={self.unit!r}" if self.unit else ""
+        return f"{type(self).__name__}({self._describe()}{unit})"
+
+    def _identity(self):
+        """Return everything that makes two parameters the same, exactly."""
+        distribution = self.distribution
+        values = (*distribution.args, *sorted(distribution.kwds.items()))
+        own = (distribution.dist.name, repr(values), self.bounds)
+        return (type(self).__name__, *own, self.unit, self.label, self.log)
+
+    def __eq__(self, other):
+        return isinstance(other, Parameter) and self._identity() == other._identity()
+
+    def __hash__(self):
+        return hash(self._identity())
+
+
+class _Bounded(Parameter):
+    """A parameter between two bounds."""
+
+    def __init__(self, lower, upper, distribution, unit, label, log):
+        self.lower, self.upper = float(lower), float(upper)
+        super().__init__(distribution, unit, label=label, log=log)
+
+    @property
+    def bounds(self):
+        """Lower and upper bound."""
+        return self.lower, self.upper
+
+    @staticmethod
+    def _check(lower, upper, name):
+        refuse_units(lower, "lower")
+        refuse_units(upper, "upper")
+        if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
+            raise ValueError(
+                f"{name} needs finite bounds with lower < upper, got lower={lower!r}"
+                f" and upper={upper!r}."
+            )
+
+    def _describe(self):
+        return f"{self.lower:g}, {self.upper:g}"
+
+
+class Uniform(_Bounded):
+    """A parameter uniform between two bounds.
+
+    Parameters
+    ----------
+    lower, upper : float
+        The bounds.
+    unit : str, default=""
+        Unit, as astropy spells it.
+    label : str, default=None
+        How plots call it.
+
+    Examples
+    --------
+    >>> from skastro.parameter_space import Uniform
+    >>> Uniform(10, 200, "K")
+    Uniform(10, 200, unit='K')
+    """
+
+    def __init__(self, lower, upper, unit="", *, label=None):
+        self._check(lower, upper, "Uniform")
+        distribution = stats.uniform(lower, upper - lower)
+        super().__init__(lower, upper, distribution, unit, label, log=False)
+
+
+class LogUniform(_Bounded):
+    """A parameter whose logarithm is uniform between two positive bounds.
+
+    Parameters
+    ----------
+    lower, upper : float
+        The bounds, of the parameter and not of its logarithm.
+    unit : str, default=""
+        Unit, as astropy spells it.
+    label : str, default=None
+        How plots call it.
+
+    Examples
+    --------
+    >>> from skastro.parameter_space import LogUniform
+    >>> LogUniform(1e4, 1e6, "cm-3").bounds
+    (10000.0, 1000000.0)
+    """
+
+    def __init__(self, lower, upper, unit="", *, label=None):
+        self._check(lower, upper, "LogUniform")
+        if lower <= 0:
+            raise ValueError(
+                f"LogUniform needs positive bounds, got lower={lower!r}; the bounds are"
+                " those of the parameter, not of its logarithm."
+            )
+        distribution = stats.loguniform(lower, upper)
+        super().__init__(lower, upper, distribution, unit, label, log=True)
+
+
+def quantile(parameter, u):
+    """Invert the distribution function, by hand for the two in every inner loop.
+
+    Parameters
+    ----------
+    parameter : Parameter
+        The parameter.
+    u : ndarray
+        Quantiles, in [0, 1].
+
+    Returns
+    -------
+    values : ndarray of the shape of u
+    """
+    if isinstance(parameter, Uniform):
+        return parameter.lower + (parameter.upper - parameter.lower) * u
+    if isinstance(parameter, LogUniform):
+        # exact at both ends
+        return parameter.lower ** (1.0 - u) * parameter.upper**u
+    return parameter.distribution.ppf(u)
