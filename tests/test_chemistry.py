@@ -17,14 +17,17 @@ from skastro.datasets import (
     load_uclchem_grid,
 )
 from skastro.emulation import EmulatorRegressor, ExtrapolationWarning
+from skastro.io import load_estimator, save_estimator
 from skastro.metrics import error_factor
 from skastro.molecular import (
     AbundanceEmulator,
     ChemicalModel,
+    LineRatioModel,
     MultiPhaseModel,
     RadexModel,
     chemical_features,
 )
+from skastro.retrieval import BayesianRetrieval
 
 SPECIES = ["CO", "HCN", "HCO+", "CS"]
 
@@ -313,3 +316,64 @@ def test_prior_of_phases(model):
         two.prior(chemical_prior(), order_by="metallicity")
     with pytest.raises(ValueError, match="must have the parameters of one phase"):
         two.prior(gas_prior())
+
+
+# -- ratios
+
+
+def test_ratios_are_ratios(model):
+    pairs = [("CO(6-5)", "CO(3-2)"), ("HCN(4-3)", "CS(7-6)")]
+    ratios = LineRatioModel(model, pairs)
+    theta = chemical_prior().sample(50, random_state=0)
+    theta[:, 7] = 0.5
+    lines = model.predict(theta)
+    expected = np.log10(lines[:, [1, 2]] / lines[:, [0, 4]])
+    assert_allclose(ratios.predict(theta), expected)
+    # whatever the filling factor is
+    assert_allclose(ratios.predict(theta * [1, 1, 1, 1, 1, 1, 1, 0.1]), expected)
+    mean, std = ratios.predict(theta, return_std=True)
+    assert_allclose(mean, expected)
+    assert (std > 0).all()
+    seen, sigma = ratios.transform(lines.T, 0.1 * lines.T)
+    assert_allclose(seen.T, expected)
+    assert_allclose(sigma, np.sqrt(2) * 0.1 / np.log(10))
+    assert ratios.in_domain(theta).all() and ratios.output_unit == "dex"
+
+
+def test_ratios_in_a_retrieval(co_emulator):
+    """A ratio does not know the filling factor."""
+    ratios = LineRatioModel(co_emulator, [("CO(6-5)", "CO(3-2)")])
+    prior = gas_prior(["CO"])
+    retrieval = BayesianRetrieval(ratios, prior, sampler="importance", random_state=0)
+    y, sigma = ratios.transform([900.0, 700.0], [90.0, 70.0])
+    X = ratios.encode_lines(["CO(6-5)/CO(3-2)"])
+    retrieval.fit(X, y, sample_weight=sigma**-2)
+    assert_allclose(retrieval.predict(X), y, atol=0.05)
+    std = retrieval.posterior_.std()
+    assert_allclose(std[prior.names.index("filling_factor")], 12**-0.5, atol=0.03)
+    assert_allclose(std[prior.names.index("line_width")], 99 * 12**-0.5, rtol=0.15)
+
+
+def test_bad_ratios(model):
+    for ratios, message in (
+        ([("CO(6-5)", "CO(9-8)")], r"the line 'CO\(9-8\)'"),
+        ([("CO(6-5)", "CO(6-5)")], "pairs of different"),
+        (["CO(6-5)"], "pairs of different"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            LineRatioModel(model, ratios).predict([[100, 1e5, 1, 10, 1, 1, 10, 0.5]])
+    ratios = LineRatioModel(model, [("CO(6-5)", "CO(3-2)")])
+    with pytest.raises(ValueError, match="must be positive for a ratio"):
+        ratios.transform([1.0, -1.0, 1, 1, 1], [1.0] * 5)
+    with pytest.raises(ValueError, match="a row for each of 5 lines"):
+        ratios.transform([1.0], [1.0])
+
+
+def test_abundances_in_a_file(abundances, tmp_path):
+    path = tmp_path / "abundances.safetensors"
+    save_estimator(abundances, path)
+    again = load_estimator(path)
+    theta = chemical_prior().sample(20, random_state=0)[:, :6]
+    assert (again.predict(theta) == abundances.predict(theta)).all()
+    assert again.in_domain(theta).tolist() == abundances.in_domain(theta).tolist()
+    assert again.output_names == abundances.output_names

@@ -29,6 +29,7 @@ from skastro.molecular import (
     ChemicalModel,
     GasModel,
     LineModel,
+    LineRatioModel,
     MultiPhaseModel,
     RadexEmulator,
     RadexModel,
@@ -175,6 +176,9 @@ CHEMICAL = ChemicalModel(
 PHYSICAL = {
     "AbundanceEmulator": ABUNDANCES,
     "ChemicalModel": CHEMICAL,
+    "LineRatioModel": LineRatioModel(
+        RadexModel(["CO(3-2)", "CO(6-5)"]), [("CO(6-5)", "CO(3-2)")]
+    ),
     "MultiPhaseModel": MultiPhaseModel(CHEMICAL, 1),
     "RadexModel": RadexModel(["CO(3-2)"]),
     "RadexEmulator": RadexEmulator(
@@ -275,7 +279,8 @@ def data(name):
                 rng.uniform(0.5, 1, 60),
             ]
         )
-        return X, PHYSICAL["RadexModel"].predict(X)
+        model = PHYSICAL["RadexModel" if name == "RadexEmulator" else name]
+        return X, model.predict(X)
     X = rng.uniform(-1, 1, (60, 3))
     if name in TRANSFORMERS:
         y = np.repeat(np.arange(-1, 11), 5)

@@ -297,6 +297,8 @@ BayesianRetrieval(
 """
 
 
+# the points of the object under way may be unreadable
+@pytest.mark.filterwarnings("ignore:The points of a killed run cannot be read")
 @pytest.mark.parametrize(("sampler", "n_objects"), [("importance", 600), ("region", 6)])
 def test_map_survives_a_kill(tmp_path, sampler, n_objects):
     rng = np.random.default_rng(0)
@@ -346,6 +348,26 @@ def test_map_survives_a_kill(tmp_path, sampler, n_objects):
         BayesianRetrieval(
             counted, prior, random_state=0, log_dir=folder, **settings
         ).fit(X, y + 1)
+
+
+def test_unreadable_points_start_again(gaussian, tmp_path):
+    X, y, sigma, prior, _ = gaussian
+    seen = np.isfinite(y[:, 0])
+    data = X[seen], y[seen, 0], sigma[seen, 0] ** -2
+    retrieval = BayesianRetrieval(
+        linear,
+        prior,
+        sampler="region",
+        n_live_points=50,
+        log_dir=tmp_path,
+        random_state=0,
+    )
+    first = clone(retrieval).fit(*data)
+    points = tmp_path / "results" / "points.hdf5"
+    points.write_bytes(points.read_bytes()[:96])
+    with pytest.warns(UserWarning, match="points of a killed run cannot be read"):
+        again = clone(retrieval).fit(*data)
+    assert again.log_evidence_ == first.log_evidence_
 
 
 def test_bar_counts_objects(gaussian, capsys):

@@ -1,10 +1,12 @@
 import os
 import pickle
+import shutil
 import signal
 import subprocess
 import sys
 import time
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -514,3 +516,50 @@ def test_resumes_after_a_kill(straight_line, tmp_path):
     assert sum(calls) < fresh.n_calls_
     error = np.hypot(resumed.log_evidence_err_, fresh.log_evidence_err_)
     assert abs(resumed.log_evidence_ - fresh.log_evidence_) < 3 * error
+
+
+RANKS = """
+import sys
+from pathlib import Path
+import numpy as np
+from mpi4py import MPI
+from skastro.parameter_space import ParameterSpace, Uniform
+from skastro.retrieval import BayesianRetrieval
+
+prior = ParameterSpace({"slope": Uniform(-5, 5), "offset": Uniform(-5, 5)})
+X, y = np.load(sys.argv[2])
+retrieval = BayesianRetrieval(
+    lambda theta, X: theta[:, :1] * X[:, 0] + theta[:, 1:],
+    prior, sigma=0.1, log_dir=sys.argv[1], random_state=0, verbose=1,
+).fit(X[:, None], y)
+found = [retrieval.log_evidence_, retrieval.log_evidence_err_, MPI.COMM_WORLD.size]
+np.save(Path(sys.argv[2]).with_name(f"rank{MPI.COMM_WORLD.rank}.npy"), found)
+"""
+
+
+def test_one_run_on_two_processes(straight_line, tmp_path):
+    pytest.importorskip("mpi4py")
+    mpiexec = shutil.which("mpiexec", path=Path(sys.executable).parent) or shutil.which(
+        "mpiexec"
+    )
+    if mpiexec is None:
+        pytest.skip("mpiexec is not installed")
+    X, y, line = straight_line
+    data = tmp_path / "data.npy"
+    np.save(data, np.stack([X[:, 0], y]))
+    command = [mpiexec, "-n", "2", sys.executable, "-c", RANKS]
+    done = subprocess.run(
+        [*command, str(tmp_path / "run"), str(data)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stderr.count("nested sampling: 0.00call") <= 1  # one bar
+    first, second = (np.load(tmp_path / f"rank{rank}.npy") for rank in (0, 1))
+    assert first[2] == 2
+    assert_array_equal(first, second)
+    alone = BayesianRetrieval(line, LINE_PRIOR, sigma=0.1, random_state=0).fit(X, y)
+    error = np.hypot(first[1], alone.log_evidence_err_)
+    assert abs(first[0] - alone.log_evidence_) < 3 * error

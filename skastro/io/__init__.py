@@ -4,6 +4,7 @@ from ._apogee import read_apogee
 from ._component_maps import write_component_maps
 from ._estimators import load_estimator, save_estimator
 from ._line_maps import read_line_maps
+from ._parameter_maps import write_parameter_maps
 
 __all__ = [
     "load_estimator",
@@ -11,4 +12,5 @@ __all__ = [
     "read_line_maps",
     "save_estimator",
     "write_component_maps",
+    "write_parameter_maps",
 ]

@@ -1,9 +1,9 @@
 """Maps of gas components, written to FITS files."""
 
-from pathlib import Path
-
 import numpy as np
 from sklearn.utils import check_array
+
+from ._map_files import check_map_shape, image_hdus, new_file, write_in_one_move
 
 
 def write_component_maps(
@@ -77,19 +77,12 @@ def write_component_maps(
     >>> fits.getdata(path, "COMPONENT2").shape
     (2, 3)
     """
-    from astropy.io import fits
-
-    path = Path(path)
-    if path.exists() and not overwrite:
-        raise FileExistsError(f"{path} exists, and `overwrite` is False.")
+    path = new_file(path, overwrite)
     contributions = check_array(
         contributions, ensure_all_finite="allow-nan", input_name="contributions"
     )
     n_pixels, n_components = contributions.shape
-    if len(map_shape) != 2 or n_pixels != np.prod(map_shape):
-        raise ValueError(
-            f"`map_shape`={map_shape} has not the {n_pixels} pixels of `contributions`."
-        )
+    check_map_shape(map_shape, n_pixels, "contributions")
     if names is None:
         names = [f"COMPONENT{i + 1}" for i in range(n_components)]
     if len(set(names)) != n_components or len(names) != n_components:
@@ -99,14 +92,10 @@ def write_component_maps(
     header = wcs.to_header()
     if beam is not None:
         header.update(beam.to_header_keywords())
-    hdus = fits.HDUList([fits.PrimaryHDU()])
-    for name, image in zip(names, contributions.T, strict=True):
-        hdus.append(fits.ImageHDU(image.reshape(map_shape), header, name=name))
+    hdus = image_hdus(dict(zip(names, contributions.T, strict=True)), map_shape, header)
     if components is not None:
         hdus.append(_profiles(names, components, components_std, lines, unit))
-    partial = path.with_name("partial-" + path.name)
-    hdus.writeto(partial, overwrite=True)
-    partial.replace(path)
+    write_in_one_move(hdus, path)
 
 
 def _profiles(names, components, components_std, lines, unit):

@@ -7,7 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..emulation import EmulatorRegressor
-from ..molecular import RadexEmulator
+from ..molecular import AbundanceEmulator, RadexEmulator
 
 _FORMAT = "skastro estimator 1"
 _ARRAYS = (
@@ -28,9 +28,10 @@ def save_estimator(estimator, path):
 
     Parameters
     ----------
-    estimator : EmulatorRegressor or RadexEmulator
-        Fitted. The emulators inside a :class:`~skastro.molecular.RadexEmulator` must
-        be :class:`~skastro.emulation.EmulatorRegressor`.
+    estimator : EmulatorRegressor, RadexEmulator or AbundanceEmulator
+        Fitted. The emulators inside a :class:`~skastro.molecular.RadexEmulator` or a
+        :class:`~skastro.molecular.AbundanceEmulator` must be
+        :class:`~skastro.emulation.EmulatorRegressor`.
     path : path-like
         The file, conventionally ``*.safetensors``; an existing one is replaced.
 
@@ -77,7 +78,7 @@ def load_estimator(path):
 
     Returns
     -------
-    estimator : EmulatorRegressor or RadexEmulator
+    estimator : EmulatorRegressor, RadexEmulator or AbundanceEmulator
         It predicts what the saved one did, to the last bit. It can be fitted again;
         its networks carry no training history.
 
@@ -133,8 +134,10 @@ def _pack(estimator):
         return _pack_emulator(estimator)
     if type(estimator) is RadexEmulator:
         return _pack_radex(estimator)
+    if type(estimator) is AbundanceEmulator:
+        return _pack_abundances(estimator)
     raise TypeError(
-        "Only EmulatorRegressor and RadexEmulator can be saved, got"
+        "Only EmulatorRegressor, RadexEmulator and AbundanceEmulator can be saved, got"
         f" {type(estimator).__name__}."
     )
 
@@ -173,7 +176,31 @@ def _pack_radex(estimator):
     return description, arrays
 
 
+def _pack_abundances(estimator):
+    description = {
+        "class": "AbundanceEmulator",
+        "parameters": _parameters(estimator, "estimator"),
+        "template": _parameters(estimator.estimator),
+        "estimators": [],
+    }
+    arrays = {"domain": estimator.domain_}
+    for i, emulator in enumerate(estimator.estimators_):
+        inner, inner_arrays = _pack(emulator)
+        description["estimators"].append(inner)
+        arrays |= {f"{i}:{name}": value for name, value in inner_arrays.items()}
+    return description, arrays
+
+
+def _own(arrays, prefix):
+    """Return the arrays whose names begin so, without that."""
+    return {
+        k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)
+    }
+
+
 def _unpack(description, arrays):
+    if description["class"] == "AbundanceEmulator":
+        return _unpack_abundances(description, arrays)
     if description["class"] == "RadexEmulator":
         return _unpack_radex(description, arrays)
     return _unpack_emulator(description, arrays)
@@ -205,12 +232,21 @@ def _unpack_radex(description, arrays):
     estimator = RadexEmulator(estimator=template, **parameters)
     estimator.estimators_, estimator.domains_ = {}, {}
     for species, inner in description["estimators"].items():
-        prefix = f"{species}:"
-        own = {
-            k.removeprefix(prefix): v for k, v in arrays.items() if k.startswith(prefix)
-        }
+        own = _own(arrays, f"{species}:")
         estimator.domains_[species] = own.pop("domain")
         estimator.estimators_[species] = _unpack_emulator(inner, own)
     estimator.lowest_intensity_ = description["lowest_intensity"]
+    estimator.n_features_in_ = len(estimator.parameter_names)
+    return estimator
+
+
+def _unpack_abundances(description, arrays):
+    template = EmulatorRegressor(**_tuples(description["template"]))
+    estimator = AbundanceEmulator(estimator=template, **description["parameters"])
+    estimator.domain_ = arrays["domain"]
+    estimator.estimators_ = [
+        _unpack_emulator(inner, _own(arrays, f"{i}:"))
+        for i, inner in enumerate(description["estimators"])
+    ]
     estimator.n_features_in_ = len(estimator.parameter_names)
     return estimator

@@ -1,5 +1,6 @@
 """Figures of merit."""
 
+from ._calibration import SimulationBasedCalibration, simulation_based_calibration
 from ._components import component_mae, match_components
 from ._doppelganger import (
     DoppelgangerRates,
@@ -19,6 +20,7 @@ from ._twins import (
 
 __all__ = [
     "DoppelgangerRates",
+    "SimulationBasedCalibration",
     "component_mae",
     "doppelganger_rate",
     "doppelganger_rates",
@@ -27,6 +29,7 @@ __all__ = [
     "intra_inter_distances",
     "log_evidence_scorer",
     "match_components",
+    "simulation_based_calibration",
     "n_false_twins",
     "twin_recovery_curve",
     "twin_recovery_limit",

@@ -5,6 +5,7 @@ from ._chemistry import CHEMICAL_PARAMETERS, AbundanceEmulator, chemical_feature
 from ._gas import GasModel
 from ._lamda import Collisions, Molecule, fetch_lamda, load_molecule, read_lamda
 from ._line_model import LineModel
+from ._line_ratios import LineRatioModel
 from ._lines import Line, find_lines, line_catalogue
 from ._multi_phase import MultiPhaseModel
 from ._radex import RadexModel
@@ -19,6 +20,7 @@ __all__ = [
     "GasModel",
     "Line",
     "LineModel",
+    "LineRatioModel",
     "Molecule",
     "MultiPhaseModel",
     "RadexEmulator",

@@ -3,6 +3,7 @@
 from ._emulation import EmulatorErrorDisplay
 from ._likeness import DimensionalityDisplay, DoppelgangerDisplay, RelevanceDisplay
 from ._line_maps import ComponentMapsDisplay, EnsembleDisplay
+from ._many_objects import ParameterMapsDisplay, RankDisplay
 from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
 from ._twins import RecastDisplay, TwinDistanceDisplay, TwinRecoveryDisplay
 
@@ -13,7 +14,9 @@ __all__ = [
     "DoppelgangerDisplay",
     "EmulatorErrorDisplay",
     "EnsembleDisplay",
+    "ParameterMapsDisplay",
     "PosteriorPredictiveDisplay",
+    "RankDisplay",
     "RecastDisplay",
     "RelevanceDisplay",
     "TwinDistanceDisplay",

@@ -3,6 +3,7 @@
 import numpy as np
 
 from ..metrics import component_mae, match_components
+from ._sky import label_map
 
 
 class ComponentMapsDisplay:
@@ -110,7 +111,7 @@ class ComponentMapsDisplay:
             figure.colorbar(image, ax=left, pad=0.02)
             left.set_title(names[i])
             last = i == k - 1
-            self._label_map(left, last)
+            label_map(left, self.wcs, last)
             right = figure.add_subplot(grid[i, 1])
             self._draw_profile(right, i, bottom, color)
             right.set_yscale("log")
@@ -127,22 +128,6 @@ class ComponentMapsDisplay:
             self.axes_[0, 1].legend(frameon=False, ncols=2, fontsize="small")
         self.figure_ = figure
         return self
-
-    def _label_map(self, axes, last):
-        if self.wcs is None:
-            axes.set_ylabel("row")
-            if last:
-                axes.set_xlabel("column")
-            return
-        longitude, latitude = axes.coords
-        name = {"pos.eq.ra": "RA", "pos.eq.dec": "Dec"}
-        physical = self.wcs.world_axis_physical_types
-        latitude.set_axislabel(name.get(physical[1], physical[1]), minpad=0.3)
-        longitude.set_axislabel(
-            name.get(physical[0], physical[0]) if last else "", minpad=0.6
-        )
-        longitude.set_ticks(number=3)
-        longitude.set_ticklabel_visible(last)
 
     def _draw_profile(self, axes, i, bottom, color):
         profile = self.components[i]

@@ -24,7 +24,7 @@ BANK_SIZE = 2**16
 #: Seeds that an object takes from the bank, and the effective number they must have.
 _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
-CLUSTER_SIZE = 24
+CLUSTER_SIZE = 32
 #: Share of the prior in every proposal, which bounds the weights where it is wide.
 _PRIOR_SHARE = 0.05
 #: Degrees of freedom of the proposals, and what widens their covariance.
@@ -392,7 +392,7 @@ def _temper(log_likelihood, min_ess, log_ratio=0.0, start=2.0**-30):
     low, high = np.log2(start), 0.0  # of log2 of the power
     while low > -30 and ess(weigh(2.0**low)) < min_ess:
         low, high = low - 0.5, low
-    for _ in range(12):
+    for _ in range(8):
         middle = 0.5 * (low + high)
         if ess(weigh(2.0**middle)) >= min_ess:
             low = middle

@@ -66,6 +66,15 @@ def _progress(log_likelihood, verbose):
         yield counted
 
 
+def _is_first_process():
+    """Whether this is the only process, or the first of those under MPI."""
+    try:
+        from mpi4py import MPI
+    except ImportError:
+        return True
+    return MPI.COMM_WORLD.Get_rank() == 0
+
+
 def _set_aside_broken(path):
     """Move a file of points that a kill left unreadable out of the way."""
     import h5py
@@ -128,14 +137,15 @@ def nested_sampling(
     import ultranest
     from ultranest import popstepsampler
 
-    if log_dir is not None:
+    first = _is_first_process()
+    if log_dir is not None and first:
         _set_aside_broken(Path(log_dir) / "results" / "points.hdf5")
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
     with (
         numpy_seed(seed),
         _silence(),
-        _progress(log_likelihood, verbose) as counted,
+        _progress(log_likelihood, verbose and first) as counted,
     ):
         nested = ultranest.ReactiveNestedSampler(
             list(names),

@@ -1,10 +1,9 @@
 """The outcome of a retrieval: weighted samples, evidence, summaries."""
 
-from collections.abc import Sequence
-
 import numpy as np
 
 from ._files import read_posteriors, write_posteriors
+from ._tables import summary_table
 
 
 class Posterior:
@@ -173,6 +172,36 @@ class Posterior:
         )
         return "\n".join(line.rstrip() for line in lines)
 
+    def select(self, names):
+        """Return the posterior of some parameters, whatever the others are.
+
+        Parameters
+        ----------
+        names : sequence of str
+            Which, in the order to be.
+
+        Returns
+        -------
+        posterior : Posterior
+
+        Raises
+        ------
+        KeyError
+            If there is no such parameter; the message names the closest.
+        """
+        space = self.space.select(names)
+        columns = [self.names.index(name) for name in space.names]
+        return Posterior(
+            space,
+            self.samples[:, columns],
+            self.weighted_samples[:, columns],
+            self.weights,
+            self.log_likelihoods,
+            self.log_evidence,
+            self.log_evidence_err,
+            self.effective_sample_size,
+        )
+
     def thin(self, n_samples=None, random_state=0, *, samples_only=False):
         """Return the same posterior with fewer samples, all of equal weight.
 
@@ -226,7 +255,14 @@ class Posterior:
             ``_upper`` the ends of the interval; ``log_evidence``,
             ``log_evidence_err`` and ``effective_sample_size``.
         """
-        return Posteriors([self], self.space).to_table(probability)
+        tail = (1 - probability) / 2
+        quantiles = self.quantile([tail, 0.5, 1 - tail])[:, None]
+        numbers = {
+            "log_evidence": [self.log_evidence],
+            "log_evidence_err": [self.log_evidence_err],
+            "effective_sample_size": [self.effective_sample_size],
+        }
+        return summary_table(self.space, quantiles, numbers, probability)
 
     def to_arviz(self):
         """Return the samples for ArviZ.
@@ -281,13 +317,13 @@ class Posterior:
         ValueError
             If the file holds no posterior, or those of several objects.
         """
-        posteriors = Posteriors.load(path)
-        if len(posteriors) != 1:
+        stored, space, _ = read_posteriors(path)
+        if len(stored) != 1:
             raise ValueError(
-                f"{str(path)!r} holds posteriors of {len(posteriors)} objects; read"
-                " them with Posteriors.load."
+                f"{str(path)!r} holds posteriors of {len(stored)} objects; read them"
+                " with Posteriors.load."
             )
-        return posteriors[0]
+        return cls(space, **stored[0])
 
     def shown(self, theta):
         """Return parameters as plots show them: decimal logarithms where asked.
@@ -311,202 +347,3 @@ class Posterior:
             f"<Posterior of {len(self.names)} parameters, {len(self.samples)} samples,"
             f" ln Z = {self.log_evidence:.2f} ± {self.log_evidence_err:.2f}>"
         )
-
-
-class Posteriors(Sequence):
-    """Posteriors of several objects, in their order.
-
-    A sequence of :class:`Posterior`, or None for an object without data, whose
-    summaries are NaN.
-
-    Parameters
-    ----------
-    posteriors : sequence of Posterior or None
-        Of each object.
-    space : ParameterSpace
-        The prior that they have in common.
-
-    Attributes
-    ----------
-    names, units : list of str
-        Names and units of the parameters.
-    log_evidence, log_evidence_err : ndarray of shape (n_objects,)
-        Natural logarithm of the evidence of each, and its standard error.
-    effective_sample_size : ndarray of shape (n_objects,)
-        Number of independent samples; 0 without data.
-
-    Examples
-    --------
-    See :class:`BayesianRetrieval`, which makes it of two-dimensional ``y``.
-    """
-
-    def __init__(self, posteriors, space):
-        self._posteriors = list(posteriors)
-        self.space = space
-
-    def __len__(self):
-        return len(self._posteriors)
-
-    def __getitem__(self, index):
-        if isinstance(index, slice):
-            return Posteriors(self._posteriors[index], self.space)
-        return self._posteriors[index]
-
-    @property
-    def names(self):
-        """Names of the parameters."""
-        return self.space.names
-
-    @property
-    def units(self):
-        """Units of the parameters."""
-        return self.space.units
-
-    def _each(self, function, shape=(), missing=np.nan):
-        """Return a number or array of each object."""
-        values = np.full((len(self), *shape), missing)
-        for i, posterior in enumerate(self._posteriors):
-            if posterior is not None:
-                values[i] = function(posterior)
-        return values
-
-    @property
-    def log_evidence(self):
-        """Natural logarithm of the evidence of each object."""
-        return self._each(lambda p: p.log_evidence)
-
-    @property
-    def log_evidence_err(self):
-        """Its standard error."""
-        return self._each(lambda p: p.log_evidence_err)
-
-    @property
-    def effective_sample_size(self):
-        """Number of independent samples of each object."""
-        return self._each(lambda p: p.effective_sample_size, missing=0.0)
-
-    def mean(self):
-        """Average over each posterior.
-
-        Returns
-        -------
-        mean : ndarray of shape (n_objects, n_parameters)
-        """
-        return self._each(lambda p: p.mean(), (len(self.names),))
-
-    def std(self):
-        """Measure the spread of each posterior.
-
-        Returns
-        -------
-        std : ndarray of shape (n_objects, n_parameters)
-        """
-        return self._each(lambda p: p.std(), (len(self.names),))
-
-    def quantile(self, q):
-        """Return quantiles of each parameter of each object.
-
-        Parameters
-        ----------
-        q : float or array-like of shape (n_quantiles,)
-            Probabilities, in [0, 1].
-
-        Returns
-        -------
-        quantiles : ndarray of shape (n_objects, n_parameters) or \
-(n_quantiles, n_objects, n_parameters)
-        """
-        shape = (*np.shape(q), len(self.names))
-        values = self._each(lambda p: p.quantile(q), shape)
-        return np.swapaxes(values, 0, 1) if np.ndim(q) else values
-
-    def credible_interval(self, probability=0.6827):
-        """Return the central credible interval of each parameter of each object.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability inside.
-
-        Returns
-        -------
-        lower, upper : ndarray of shape (n_objects, n_parameters)
-        """
-        tail = (1 - probability) / 2
-        lower, upper = self.quantile([tail, 1 - tail])
-        return lower, upper
-
-    def to_table(self, probability=0.6827):
-        """Return the summaries as a table with units, a row for each object.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability of the credible interval.
-
-        Returns
-        -------
-        table : astropy.table.QTable
-            As of :meth:`Posterior.to_table`.
-        """
-        from astropy import units as u
-        from astropy.table import QTable
-
-        tail = (1 - probability) / 2
-        lower, median, upper = self.quantile([tail, 0.5, 1 - tail])
-        table = QTable()
-        for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
-            unit = u.Unit(unit)
-            table[name] = median[:, i] * unit
-            table[f"{name}_lower"] = lower[:, i] * unit
-            table[f"{name}_upper"] = upper[:, i] * unit
-        for name in ("log_evidence", "log_evidence_err", "effective_sample_size"):
-            table[name] = getattr(self, name)
-        table.meta["probability"] = probability
-        return table
-
-    def save(self, path):
-        """Write the posteriors to one file, without pickle.
-
-        Parameters
-        ----------
-        path : path-like
-            The file, conventionally ``*.npz``; an existing one is replaced.
-
-        Raises
-        ------
-        ValueError
-            If no object has a posterior.
-        TypeError
-            If the prior has a distribution that is not of scipy.stats.
-        """
-        if all(p is None for p in self._posteriors):
-            raise ValueError("No object has a posterior: there is nothing to save.")
-        write_posteriors(path, self._posteriors)
-
-    @classmethod
-    def load(cls, path):
-        """Read posteriors that :meth:`save` wrote.
-
-        Parameters
-        ----------
-        path : path-like
-            The file.
-
-        Returns
-        -------
-        posteriors : Posteriors
-
-        Raises
-        ------
-        ValueError
-            If the file holds no posteriors.
-        """
-        stored, space, _ = read_posteriors(path)
-        return cls(
-            [None if p is None else Posterior(space, **p) for p in stored], space
-        )
-
-    def __repr__(self):
-        known = sum(p is not None for p in self._posteriors)
-        return f"<Posteriors of {known} of {len(self)} objects>"

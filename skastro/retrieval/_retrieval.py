@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 from numbers import Integral, Real
 from pathlib import Path
 
 import numpy as np
 from sklearn.base import RegressorMixin
+from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
 from .._base import SkastroEstimator
@@ -25,7 +27,8 @@ from ._data import check_observations, check_sign
 from ._forward import ForwardModel
 from ._likelihood import Likelihood
 from ._objects import Problem, Solver, report, solve
-from ._posterior import Posterior, Posteriors
+from ._posterior import Posterior
+from ._posteriors import Posteriors
 
 
 class BayesianRetrieval(RegressorMixin, SkastroEstimator):
@@ -334,7 +337,10 @@ default=None
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             text = json.dumps(settings | {"predictions": predictions.tolist()})
-            path.write_text(text, encoding="utf-8")
+            # in one move: processes under MPI all write the same
+            partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
             return
         found = json.loads(path.read_text(encoding="utf-8"))
         before = found.pop("predictions", None)
@@ -352,6 +358,31 @@ default=None
         return clone_around(self, {"forward_model"})
 
     # -- prediction
+
+    def prior_predictive(self, X, n_samples, random_state=None):
+        """Draw parameters from the prior and predict lines of them; needs no fit.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_rows, n_features)
+            Lines or channels.
+        n_samples : int
+            Number of draws.
+        random_state : int, RandomState instance or None, default=None
+            Seed.
+
+        Returns
+        -------
+        theta : ndarray of shape (n_samples, n_parameters)
+            Parameters, in the prior's order and units.
+        predictions : ndarray of shape (n_samples, n_rows)
+            Without noise; NaN where the forward model has no solution.
+        """
+        X = check_array(X, dtype=np.float64)
+        forward = ForwardModel(self.forward_model, self.prior)
+        forward.check_rows(X)
+        theta = self.prior.sample(n_samples, random_state=random_state)
+        return theta, forward(theta, X)
 
     def posterior_predictive(self, X):
         """Return the predictions of every posterior sample, without noise.
