@@ -132,11 +132,15 @@ class ParameterSpace(SkastroEstimator):
     def __len__(self):
         return len(self._items)
 
+    def __iter__(self):
+        return iter(self._items)
+
     def __getitem__(self, name):
         items = self._items
         if name not in items:
             raise KeyError(
-                f"No parameter {name!r}, only {list(items)}." + closest(name, items)
+                f"No parameter {name!r}, only {list(items)}."
+                + closest(str(name), items)
             )
         return items[name]
 

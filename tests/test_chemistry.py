@@ -6,6 +6,8 @@ import pandas as pd
 import pytest
 from numpy.testing import assert_allclose
 from sklearn.exceptions import NotFittedError
+from sklearn.frozen import FrozenEstimator
+from sklearn.model_selection import GridSearchCV
 from sklearn.neighbors import KNeighborsRegressor
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer
@@ -18,7 +20,7 @@ from skastro.datasets import (
 )
 from skastro.emulation import EmulatorRegressor, ExtrapolationWarning
 from skastro.io import load_estimator, save_estimator
-from skastro.metrics import error_factor
+from skastro.metrics import error_factor, log_evidence_scorer
 from skastro.molecular import (
     AbundanceEmulator,
     ChemicalModel,
@@ -377,3 +379,26 @@ def test_abundances_in_a_file(abundances, tmp_path):
     assert (again.predict(theta) == abundances.predict(theta)).all()
     assert again.in_domain(theta).tolist() == abundances.in_domain(theta).tolist()
     assert again.output_names == abundances.output_names
+
+
+def test_number_of_phases_is_searched(co_emulator):
+    """Two phases, one of them hidden in no line, against one: the evidence decides."""
+    two = MultiPhaseModel(co_emulator, 2)
+    one_prior = gas_prior(["CO"])
+    y = np.array([900.0, 700.0])
+    search = GridSearchCV(
+        BayesianRetrieval(co_emulator, one_prior, sampler="importance", random_state=0),
+        [
+            # a bare emulator would be cloned, and forget what it has learned
+            {"forward_model": [FrozenEstimator(co_emulator)], "prior": [one_prior]},
+            {
+                "forward_model": [two],
+                "prior": [two.prior(one_prior, order_by="temperature")],
+            },
+        ],
+        scoring=log_evidence_scorer,
+        cv=[([0, 1], [0, 1])],
+    ).fit(co_emulator.encode_lines(co_emulator.lines), y, sample_weight=(0.1 * y) ** -2)
+    scores = search.cv_results_["mean_test_score"]
+    assert np.isfinite(scores).all() and np.ptp(scores) < 3
+    assert search.best_estimator_.predict([[0]]) > 0

@@ -210,3 +210,13 @@ def test_part_of_an_order_cannot_be_selected():
     assert space.select(["c"]).ordered is None
     with pytest.raises(ValueError, match="all or none"):
         space.select(["a", "c"])
+
+
+def test_spaces_are_values_of_a_grid():
+    """NumPy makes arrays of such values; a space is none of its sequences."""
+    from sklearn.model_selection import ParameterGrid
+
+    assert list(SPACE) == SPACE.names
+    assert len(ParameterGrid({"prior": [SPACE, pair("a", "b")]})) == 2
+    with pytest.raises(KeyError, match="No parameter 0"):
+        SPACE[0]

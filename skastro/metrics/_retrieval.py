@@ -1,7 +1,7 @@
 """Scores of a retrieval."""
 
 
-def log_evidence_scorer(estimator, X, y):
+def log_evidence_scorer(estimator, X, y, sample_weight=None):
     """Score a retrieval by its evidence, to compare forward models.
 
     For ``GridSearchCV`` over ``forward_model`` or ``prior`` with ``cv=[(rows, rows)]``,
@@ -13,6 +13,8 @@ def log_evidence_scorer(estimator, X, y):
         Fitted.
     X, y : array-like
         Not used; the evidence is that of the data of the fit.
+    sample_weight : array-like, default=None
+        Not used either; the fit had it.
 
     Returns
     -------
