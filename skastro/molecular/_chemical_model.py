@@ -1,7 +1,5 @@
 """Line intensities of a gas whose abundances follow from its chemistry."""
 
-import copy
-
 import numpy as np
 
 from .._clone import clone_around
@@ -10,29 +8,8 @@ from .._sklearn import HasMethods, StrOptions
 from .._spread import has_spread
 from ._chemistry import CHEMICAL_PARAMETERS
 from ._constants import HYDROGEN_PER_EXTINCTION
+from ._derived import quiet
 from ._gas import GasModel
-
-
-def quiet(model, policy="ignore"):
-    """Return a shallow copy of a model that does not mind its own domain.
-
-    Parameters
-    ----------
-    model : object
-        Any model.
-    policy : str, default="ignore"
-        Its ``extrapolation``, if it has one.
-
-    Returns
-    -------
-    model : object
-        Itself, if it has none.
-    """
-    if not hasattr(model, "extrapolation"):
-        return model
-    model = copy.copy(model)
-    model.extrapolation = policy
-    return model
 
 
 class ChemicalModel(GasModel):

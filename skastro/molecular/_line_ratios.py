@@ -2,15 +2,12 @@
 
 import numpy as np
 
-from .._clone import clone_around
 from .._names import closest
 from .._sklearn import HasMethods
-from .._spread import has_spread
-from ._chemical_model import quiet
-from ._gas import GasModel
+from ._derived import DerivedModel
 
 
-class LineRatioModel(GasModel):
+class LineRatioModel(DerivedModel):
     """Decimal logarithms of line ratios, predicted by a model of the lines.
 
     Ratios do not depend on the filling factor of a single phase, nor on a calibration
@@ -79,20 +76,6 @@ class LineRatioModel(GasModel):
         """Names of the columns of the prediction, such as ``"CO(6-5)/CO(3-2)"``."""
         return ["/".join(pair) for pair in self.ratios]
 
-    @property
-    def has_spread(self):
-        """Whether the model of the lines knows how uncertain it is."""
-        return has_spread(self.model)
-
-    @property
-    def extrapolation(self):
-        """What the model of the lines does outside its range; set it there."""
-        return getattr(self.model, "extrapolation", "ignore")
-
-    @extrapolation.setter
-    def extrapolation(self, policy):
-        self.model = quiet(self.model, policy)
-
     def _positions(self):
         """Return where numerators and denominators stand among the lines."""
         lines = list(self.model.output_names)
@@ -111,25 +94,6 @@ class LineRatioModel(GasModel):
         return np.array(
             [[lines.index(name) for name in pair] for pair in self.ratios]
         ).T
-
-    def fit(self, X, y=None):
-        """Check the parameters; there is nothing to learn.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_models, n_parameters)
-            Gas properties; see :meth:`predict`.
-        y : None
-            Ignored; there is nothing to learn.
-
-        Returns
-        -------
-        self : LineRatioModel
-        """
-        self._validate_params()
-        self._positions()
-        self.n_features_in_ = self._check_theta(X).shape[1]
-        return self
 
     def transform(self, intensity, sigma):
         """Return the ratios of observed intensities, and their errors.
@@ -218,12 +182,3 @@ class LineRatioModel(GasModel):
             return ratios
         relative = std / intensity / np.log(10)
         return ratios, np.hypot(relative[:, above], relative[:, below])
-
-    def __sklearn_clone__(self):
-        """Clone, but keep a fitted model fitted: it is not learned here."""
-        return clone_around(self, {"model"})
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags

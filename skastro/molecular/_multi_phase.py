@@ -4,16 +4,13 @@ from numbers import Integral
 
 import numpy as np
 
-from .._clone import clone_around
 from .._names import closest
 from .._sklearn import HasMethods, Interval
-from .._spread import has_spread
 from ..parameter_space import ParameterSpace
-from ._chemical_model import quiet
-from ._gas import GasModel
+from ._derived import DerivedModel
 
 
-class MultiPhaseModel(GasModel):
+class MultiPhaseModel(DerivedModel):
     """Intensities of several gas phases in one beam, added.
 
     Each phase has its own parameters, numbered from 1, beside those that all share;
@@ -118,20 +115,6 @@ class MultiPhaseModel(GasModel):
         """Whether no line can be in absorption, which a retrieval should know."""
         return getattr(self.model, "nonnegative_output", False)
 
-    @property
-    def has_spread(self):
-        """Whether the model of a phase knows how uncertain it is."""
-        return has_spread(self.model)
-
-    @property
-    def extrapolation(self):
-        """What the model of a phase does outside its range; set it there."""
-        return getattr(self.model, "extrapolation", "ignore")
-
-    @extrapolation.setter
-    def extrapolation(self, policy):
-        self.model = quiet(self.model, policy)
-
     def prior(self, space, *, order_by=None):
         """Return the prior of all phases, given that of one.
 
@@ -180,24 +163,6 @@ class MultiPhaseModel(GasModel):
             phases = range(1, self.n_phases + 1)
             ordered = [tuple(f"{order_by}_{phase}" for phase in phases)]
         return ParameterSpace(parameters, ordered=ordered)
-
-    def fit(self, X, y=None):
-        """Check the parameters; there is nothing to learn.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_models, n_parameters)
-            Gas properties; see :meth:`predict`.
-        y : None
-            Ignored; there is nothing to learn.
-
-        Returns
-        -------
-        self : MultiPhaseModel
-        """
-        self._validate_params()
-        self.n_features_in_ = self._check_theta(X).shape[1]
-        return self
 
     def in_domain(self, X):
         """Whether every phase lies in the range that its model has learned.
@@ -251,12 +216,3 @@ class MultiPhaseModel(GasModel):
             return self.model.predict(self._stack(theta)).reshape(shape).sum(axis=0)
         intensity, std = self.model.predict(self._stack(theta), return_std=True)
         return intensity.reshape(shape).sum(axis=0), std.reshape(shape).sum(axis=0)
-
-    def __sklearn_clone__(self):
-        """Clone, but keep fitted models fitted: they are not learned here."""
-        return clone_around(self, {"model"})
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.requires_fit = False
-        return tags
