@@ -92,7 +92,8 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
     min_ess : float, default=200
         Effective sample size that importance sampling must reach.
     n_samples : int, default=1024
-        Samples to keep of each of several objects, at most.
+        Samples to keep of each of several objects, at most; its summaries are of them,
+        and so have their sampling error of ``n_samples**-0.5`` standard deviations.
     log_dir : path-like, default=None
         Folder for the points, or the objects, found so far. If it holds a run of the
         same problem, finished or killed, ``fit`` continues it.
