@@ -378,6 +378,24 @@ def test_given_errors_leave_the_noise_that_is_beside_them():
     assert 0.9 < np.mean(ratio) < 1.3
 
 
+def test_frame_weighs_bins_by_the_errors_too(monkeypatch):
+    """Beside given errors little noise is left, and that little is no measure."""
+    from skastro.disentangling import _conditional_em
+
+    X, _ = linear_stars(1000, noise=0.05)
+    sigma = np.broadcast_to(np.append(np.full(60, 0.05), [1, 1]), X.shape)
+    seen, frame = [], _conditional_em.simplest_frame
+
+    def spy(loadings, noise, phi):
+        seen.append(noise)
+        return frame(loadings, noise, phi)
+
+    monkeypatch.setattr(_conditional_em, "simplest_frame", spy)
+    model = cfa(max_iter=6).fit(X, sigma=sigma)
+    assert np.median(model.noise_variance_) < 0.1 * 0.05**2
+    assert_allclose(seen[-1], 0.05**2, rtol=0.35)
+
+
 def test_missing_bins_count_for_nothing():
     X, z = linear_stars(2000, noise=0.02)
     holes = np.random.default_rng(3).uniform(size=(2000, 60)) < 0.2

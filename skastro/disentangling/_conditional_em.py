@@ -67,7 +67,8 @@ class ConditionalEM:
         noise = variance - (loadings[0].astype(np.float64) ** 2).sum(axis=0)
         noise = np.maximum(noise, 0.05 * variance + self.floor)
         if self.sigma is not None:
-            noise = np.maximum(noise - self._typical_variance(), 0.01 * noise)
+            self.typical = self._typical_variance()
+            noise = np.maximum(noise - self.typical, 0.01 * noise)
         return Decoder(mean, loadings, noise.astype(S.dtype))
 
     def _typical_variance(self):
@@ -126,6 +127,7 @@ class ConditionalEM:
         dtype = self.S.dtype
         z, covariance = np.empty((n, k)), np.empty((n, k, k))
         squares = np.zeros(self.S.shape[1])
+        known = np.zeros_like(squares)
         weight = np.zeros_like(squares)
         for rows, block, phi_mean, phi, variance, missing in self._blocks():
             residual = block - phi_mean @ self.decoder.mean
@@ -143,13 +145,13 @@ class ConditionalEM:
             if variance is None:
                 v = 1.0 if missing is None else (~missing).astype(dtype)
             else:
-                square -= variance
                 # no single entry is to decide
                 least = np.maximum(variance, 0.01 * np.median(variance))
                 v = self.decoder.weights(square.shape, least, missing) ** 2
+                known += (v * variance).sum(axis=0, dtype=np.float64)
             squares += (v * square).sum(axis=0, dtype=np.float64)
             weight += np.broadcast_to(v, square.shape).sum(axis=0, dtype=np.float64)
-        self._update_noise(squares, weight, self._spread(covariance))
+        self._update_noise(squares, known, weight, self._spread(covariance))
         return z, covariance
 
     def _spread(self, covariance):
@@ -165,16 +167,14 @@ class ConditionalEM:
         H = pairs.T @ covariance.reshape(-1, k * k)
         return H.reshape(b, b, k, k).transpose(0, 2, 1, 3).reshape(b * k, b * k)
 
-    def _update_noise(self, squares, weight, spread):
+    def _update_noise(self, squares, known, weight, spread):
         b, k = self.phi.shape[1], self.k
         n_fitted = self.phi_mean.shape[1] + self.rank * np.maximum(b + k - self.rank, 0)
         share = np.maximum(1 - n_fitted / np.maximum(self.n_observed, 1), 0.1)
-        known = weight > 0
-        noise = np.where(known, squares / np.where(known, weight, 1), 0)
-        if self.sigma is None:
-            noise = noise / share
+        seen = weight > 0
+        noise = np.where(seen, (squares / share - known) / np.where(seen, weight, 1), 0)
         noise = np.maximum(noise + spread, self.floor)
-        noise[~known] = 1.0
+        noise[~seen] = 1.0
         self.decoder = Decoder(
             self.decoder.mean, self.decoder.loadings, noise.astype(self.S.dtype)
         )
@@ -189,9 +189,10 @@ class ConditionalEM:
         of the latents are small; these steps go there at once.
         """
         if self.k > 1 and self.phi.shape[1] > 1:
-            rotation = simplest_frame(
-                self.decoder.loadings, self.decoder.noise, self.phi
-            )
+            noise = self.decoder.noise
+            if self.sigma is not None:  # a bin counts by what is seen through it
+                noise = noise + self.typical.astype(noise.dtype)
+            rotation = simplest_frame(self.decoder.loadings, noise, self.phi)
             z = np.matmul(rotation, z[..., None])[..., 0]
             covariance = rotation @ covariance @ rotation.transpose(0, 2, 1)
         z = z - self.phi_mean @ (self.phi_mean.T @ z / len(z))
