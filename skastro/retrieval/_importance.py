@@ -24,7 +24,7 @@ BANK_SIZE = 2**16
 #: Seeds that an object takes from the bank, and the effective number they must have.
 _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
-CLUSTER_SIZE = 24
+CLUSTER_SIZE = 32
 #: Share of the prior in every proposal, which bounds the weights where it is wide.
 _PRIOR_SHARE = 0.05
 #: Degrees of freedom of the proposals, and what widens their covariance.
