@@ -19,7 +19,7 @@ from sklearn.utils._testing import ignore_warnings
 from skastro.decomposition import ProbabilisticPCA
 from skastro.decomposition import _ppca_missing as missing_em
 from skastro.decomposition import _ppca_weighted as weighted_em
-from skastro.decomposition._blocks import row_blocks
+from skastro.decomposition._ppca_rows import row_blocks
 
 K = 30
 N_PIXELS = 7514

@@ -23,15 +23,15 @@ from skastro.disentangling import (
     PolyDisentangler,
 )
 from skastro.disentangling._fader import label_edges
-from skastro.disentangling._inputs import ResidualComponents
-from skastro.disentangling._networks import (
+from skastro.disentangling._network_inputs import ResidualComponents
+from skastro.disentangling._network_modules import (
     ConditionalAutoencoder,
     Critic,
     LabelClassifiers,
     gradient_penalty,
     kullback_leibler,
 )
-from skastro.disentangling._training import AdversarialNet
+from skastro.disentangling._network_training import AdversarialNet
 from skastro.metrics import twin_recovery_scorer
 from skastro.preprocessing import append_conditions
 

@@ -18,7 +18,6 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import PolynomialFeatures, StandardScaler
 
-from skastro import _covariance
 from skastro.datasets import make_twin_spectra
 from skastro.disentangling import (
     ConditionalFactorAnalysis,
@@ -26,12 +25,13 @@ from skastro.disentangling import (
     FaderDisentangler,
     PolyDisentangler,
 )
-from skastro.disentangling._conditional_em import ConditionalEM, shrink
-from skastro.disentangling._decoder import Decoder, combine
-from skastro.disentangling._frame import simplest_frame
+from skastro.disentangling._factor_analysis_decoder import Decoder, combine
+from skastro.disentangling._factor_analysis_em import ConditionalEM, shrink
+from skastro.disentangling._factor_analysis_frame import simplest_frame
 from skastro.disentangling._polynomials import OrthonormalPolynomials
 from skastro.metrics import n_false_twins, twin_recovery_scorer
 from skastro.preprocessing import append_conditions
+from skastro.utils import uncertain
 
 LABELS = slice(-2, None)
 THREE = slice(-3, None)
@@ -370,7 +370,7 @@ def test_given_errors_leave_the_noise_that_is_beside_them():
     model = cfa(with_covariance=True).fit(X, sigma=sigma)
     assert_allclose(np.sqrt(np.median(model.noise_variance_)), 0.1, rtol=0.05)
     Z = model.transform(X, sigma=sigma)
-    values, C = _covariance.unpack(Z, 3)
+    values, C = uncertain.unpack(Z, 3)
     # errors are as large as they are said to be
     frame = LinearRegression().fit(z, values)
     error = values - frame.predict(z)
@@ -380,17 +380,18 @@ def test_given_errors_leave_the_noise_that_is_beside_them():
 
 def test_frame_weighs_bins_by_the_errors_too(monkeypatch):
     """Beside given errors little noise is left, and that little is no measure."""
-    from skastro.disentangling import _conditional_em
 
     X, _ = linear_stars(1000, noise=0.05)
     sigma = np.broadcast_to(np.append(np.full(60, 0.05), [1, 1]), X.shape)
-    seen, frame = [], _conditional_em.simplest_frame
+    from skastro.disentangling import _factor_analysis_em
+
+    seen, frame = [], _factor_analysis_em.simplest_frame
 
     def spy(loadings, noise, phi):
         seen.append(noise)
         return frame(loadings, noise, phi)
 
-    monkeypatch.setattr(_conditional_em, "simplest_frame", spy)
+    monkeypatch.setattr(_factor_analysis_em, "simplest_frame", spy)
     model = cfa(max_iter=6).fit(X, sigma=sigma)
     assert np.median(model.noise_variance_) < 0.1 * 0.05**2
     assert_allclose(seen[-1], 0.05**2, rtol=0.35)
@@ -439,7 +440,7 @@ def test_a_bin_that_is_never_seen_has_no_part():
 def test_packed_values_are_of_highest_likelihood():
     X, _ = linear_stars(500, noise=0.1)
     model = cfa(with_covariance=True).fit(X)
-    values, C = _covariance.unpack(model.transform(X[:5]), 3)
+    values, C = uncertain.unpack(model.transform(X[:5]), 3)
     phi_mean, phi = model._phi(X[:5, -2:], float)
     for i in range(5):
         L = np.tensordot(phi[i], model.loadings_, 1)

@@ -10,10 +10,10 @@ from sklearn.model_selection import GridSearchCV
 
 from skastro.datasets import make_line_maps
 from skastro.decomposition import LineMapNMF, LineMapNMFEnsemble
-from skastro.decomposition._blended import Problem
-from skastro.decomposition._consensus import fits_equally, overlap
-from skastro.decomposition._hals import factorise
-from skastro.decomposition._runs import random_start
+from skastro.decomposition._nmf_base import Problem
+from skastro.decomposition._nmf_consensus import fits_equally, overlap
+from skastro.decomposition._nmf_hals import factorise
+from skastro.decomposition._nmf_runs import random_start
 from skastro.metrics import component_mae, match_components
 from skastro.model_selection import choose_n_components, held_out_entries_scorer
 from skastro.testing import line_maps

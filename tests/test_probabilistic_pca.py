@@ -12,11 +12,11 @@ from sklearn.base import clone
 from sklearn.decomposition import PCA
 from sklearn.exceptions import ConvergenceWarning
 
-from skastro._covariance import unpack
 from skastro.decomposition import ProbabilisticPCA
 from skastro.decomposition import _ppca_missing as em
-from skastro.decomposition._blocks import row_blocks
+from skastro.decomposition._ppca_rows import row_blocks
 from skastro.testing import incomplete_data
+from skastro.utils.uncertain import unpack
 
 
 def make(n=120, p=15, k=3, missing=0.2, noise=0.3, seed=0, wide=False):

@@ -10,10 +10,10 @@ from scipy.optimize import minimize
 from scipy.spatial.distance import pdist
 from scipy.stats import median_abs_deviation, multivariate_normal
 
-from skastro._covariance import pack
 from skastro.metric_learning import RSCA, NuisanceProjection
 from skastro.metric_learning._intrinsic import intrinsic_covariance
 from skastro.testing import open_clusters
+from skastro.utils.uncertain import pack
 
 
 def make(n_field=400, n_clusters=25, size=5, k=4, seed=0, mix=True):

@@ -11,13 +11,13 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from skastro import _covariance
 from skastro.metrics import (
     n_false_twins,
     twin_recovery_curve,
     twin_recovery_limit,
     twin_recovery_scorer,
 )
+from skastro.utils import uncertain
 
 
 def twins(n_pairs, k, scatter, seed=0):
@@ -91,7 +91,7 @@ def test_counts_with_covariances_agree_with_densities(spread):
     limit = density[i, i ^ 1]
     density[i, i] = density[i, i ^ 1] = -np.inf
     expected = np.sum(density >= limit[:, None], axis=1)
-    found = n_false_twins(_covariance.pack(Z, C), y, with_covariance=True)
+    found = n_false_twins(uncertain.pack(Z, C), y, with_covariance=True)
     assert_array_equal(found, expected)
     assert found.max() > 0
 
@@ -99,7 +99,7 @@ def test_counts_with_covariances_agree_with_densities(spread):
 def test_equal_covariances_are_a_metric():
     Z, y = twins(100, 2, 0.1)
     C = np.array([[2.0, 0.3], [0.3, 0.5]])
-    packed = _covariance.pack(Z, np.broadcast_to(C, (200, 2, 2)))
+    packed = uncertain.pack(Z, np.broadcast_to(C, (200, 2, 2)))
     metric = np.linalg.cholesky(np.linalg.inv(C))
     assert_array_equal(
         n_false_twins(packed, y, with_covariance=True), n_false_twins(Z @ metric, y)
@@ -182,7 +182,7 @@ def test_bad_input_is_named():
 def test_ties_count_however_small_the_errors(c):
     points = np.repeat(np.random.default_rng(0).normal(size=(100, 3)), 4, axis=0)
     y = np.tile([0, 0, 1, 1], 100) + 2 * np.repeat(np.arange(100), 4)
-    packed = _covariance.pack(points, np.broadcast_to(c * np.eye(3), (400, 3, 3)))
+    packed = uncertain.pack(points, np.broadcast_to(c * np.eye(3), (400, 3, 3)))
     n_false = n_false_twins(packed, y, with_covariance=True)
     assert_array_equal(n_false, np.full(400, 2))
 
@@ -212,8 +212,8 @@ def test_rounding_of_covariances_is_forgiven():
     Z, y = twins(50, 3, 0.0)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
     C = (rotation * [1e2, 1.0, 1e-6]) @ rotation.T
-    packed = _covariance.pack(Z, np.broadcast_to(C, (100, 3, 3))).astype(np.float32)
+    packed = uncertain.pack(Z, np.broadcast_to(C, (100, 3, 3))).astype(np.float32)
     assert np.all(n_false_twins(packed, y, with_covariance=True) == 0)
-    negative = _covariance.pack(Z, np.broadcast_to(np.diag([1, 1, -0.1]), (100, 3, 3)))
+    negative = uncertain.pack(Z, np.broadcast_to(np.diag([1, 1, -0.1]), (100, 3, 3)))
     with pytest.raises(ValueError, match="not positive definite"):
         n_false_twins(negative, y, with_covariance=True)

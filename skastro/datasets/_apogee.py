@@ -8,7 +8,7 @@ from sklearn.datasets import get_data_home
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from .._fits import read_columns
+from ..utils.fits_files import read_columns
 
 _SERVER = "https://data.sdss.org/sas"
 #: Folders and names of the files of each release.

@@ -5,7 +5,7 @@ from importlib import resources
 import numpy as np
 from sklearn.utils import Bunch
 
-from .._names import closest
+from ..utils.suggestions import closest
 
 #: The columns of the file, in the order of :func:`chemical_prior`.
 _ORDER = ["T", "n", "m_Z", "A_V", "chi", "zeta"]

@@ -1,7 +1,7 @@
 """Matrix factorisations of spectra and line maps."""
 
-from ._line_map_ensemble import LineMapNMFEnsemble
 from ._line_map_nmf import LineMapNMF
+from ._line_map_nmf_ensemble import LineMapNMFEnsemble
 from ._probabilistic_pca import ProbabilisticPCA
 
 __all__ = ["LineMapNMF", "LineMapNMFEnsemble", "ProbabilisticPCA"]

@@ -5,10 +5,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._sklearn import Interval, StrOptions, _fit_context
-from ._blended import BlendedMaps
-from ._consensus import fits_equally, overlap
-from ._runs import descend, descend_sklearn, many
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ._nmf_base import BlendedMaps
+from ._nmf_consensus import fits_equally, overlap
+from ._nmf_runs import descend, descend_sklearn, many
 
 #: Largest seed.
 SEEDS = 2**31 - 1

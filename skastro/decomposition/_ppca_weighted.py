@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from .._covariance import lower_triangle, symmetric
+from ..utils.uncertain import lower_triangle, symmetric
 
 
 @dataclass(frozen=True)

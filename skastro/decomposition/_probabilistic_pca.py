@@ -8,12 +8,12 @@ from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .. import _covariance
-from .._base import SkastroEstimator
-from .._sklearn import Interval, _fit_context
-from ._blocks import Rows, as_rows, as_sigma, column_means, row_blocks, working_dtype
-from ._fitting import Fit
-from ._posterior import Observation
+from ..utils import uncertain
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, _fit_context
+from ._ppca_fit import Fit
+from ._ppca_likelihood import Observation
+from ._ppca_rows import Rows, as_rows, as_sigma, column_means, row_blocks, working_dtype
 
 
 class ProbabilisticPCA(
@@ -264,9 +264,9 @@ class ProbabilisticPCA(
         for model, block, _ in self._likelihoods(X, sigma):
             n_rows = len(model.linear)
             if self.with_covariance:
-                scores, covariance = model.combine(1 / (_covariance.WIDE * signal))
+                scores, covariance = model.combine(1 / (uncertain.WIDE * signal))
                 shape = (n_rows, *covariance.shape[1:])
-                scores = _covariance.pack(scores, np.broadcast_to(covariance, shape))
+                scores = uncertain.pack(scores, np.broadcast_to(covariance, shape))
             else:
                 scores = model.combine(1 / signal)[0].astype(block.dtype)
             found.append(scores)
@@ -287,7 +287,7 @@ class ProbabilisticPCA(
         """
         check_is_fitted(self)
         X, k = np.asarray(X), len(self.components_)
-        if X.ndim != 2 or X.shape[1] not in (k, _covariance.n_packed(k)):
+        if X.ndim != 2 or X.shape[1] not in (k, uncertain.n_packed(k)):
             raise ValueError(
                 f"X must have {k} columns, the scores, got an array of shape {X.shape}."
             )
@@ -439,7 +439,7 @@ class ProbabilisticPCA(
     @property
     def _n_features_out(self):
         k = len(self.components_)
-        return _covariance.n_packed(k) if self.with_covariance else k
+        return uncertain.n_packed(k) if self.with_covariance else k
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

@@ -9,8 +9,8 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._sklearn import Interval, _get_column_indices, validate_data
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, _get_column_indices, validate_data
 
 #: How far beyond the range of training, in units of it, labels may be without warning.
 MARGIN = 0.1

@@ -2,8 +2,8 @@
 
 from numbers import Integral, Real
 
-from .._sklearn import Interval
-from ._adversarial import AdversarialDisentangler
+from ..utils.sklearn_names import Interval
+from ._network_disentangler import AdversarialDisentangler
 
 
 class FactorDisentangler(AdversarialDisentangler):
@@ -238,7 +238,7 @@ class FactorDisentangler(AdversarialDisentangler):
         self.verbose = verbose
 
     def _adversary(self, n_inputs, U):
-        from ._networks import Critic
+        from ._network_modules import Critic
 
         params = {
             "n_inputs": n_inputs,

@@ -6,11 +6,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_array, check_random_state
 
-from .. import _covariance
-from .._sklearn import Interval, StrOptions, _fit_context
-from ._conditional_em import FREE_PASSES, ROWS, ConditionalEM
+from ..utils import uncertain
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer, explained
-from ._decoder import Decoder, combine
+from ._factor_analysis_decoder import Decoder, combine
+from ._factor_analysis_em import FREE_PASSES, ROWS, ConditionalEM
 from ._polynomials import OrthonormalPolynomials
 
 #: What `degree="auto"` allows.
@@ -260,7 +260,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     @property
     def _n_features_out(self):
         k = self._n_latents
-        return _covariance.n_packed(k) if self.with_covariance else k
+        return uncertain.n_packed(k) if self.with_covariance else k
 
     def _progress(self):
         from tqdm.auto import tqdm
@@ -320,9 +320,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         S, U = self._checked(X)
         if not self.with_covariance:
             return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
-        z, covariance = self._posterior(S, U, sigma, 1 / _covariance.WIDE)
+        z, covariance = self._posterior(S, U, sigma, 1 / uncertain.WIDE)
         covariance += self._frame_variance(self._phi(U, np.float64)[1])
-        return _covariance.pack(z, covariance).astype(S.dtype, copy=False)
+        return uncertain.pack(z, covariance).astype(S.dtype, copy=False)
 
     def recast(self, X, u_new, sigma=None):
         """Return stars as they would look at other labels.

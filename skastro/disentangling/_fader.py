@@ -4,8 +4,8 @@ from numbers import Integral
 
 import numpy as np
 
-from .._sklearn import Interval, StrOptions
-from ._adversarial import AdversarialDisentangler
+from ..utils.sklearn_names import Interval, StrOptions
+from ._network_disentangler import AdversarialDisentangler
 
 
 class FaderDisentangler(AdversarialDisentangler):
@@ -236,7 +236,7 @@ class FaderDisentangler(AdversarialDisentangler):
         self.verbose = verbose
 
     def _adversary(self, n_inputs, U):
-        from ._networks import LabelClassifiers
+        from ._network_modules import LabelClassifiers
 
         params = {
             "n_components": self.n_components,

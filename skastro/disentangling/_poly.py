@@ -6,7 +6,7 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
 
-from .._sklearn import Interval, _fit_context
+from ..utils.sklearn_names import Interval, _fit_context
 from ._conditioned import ConditionedTransformer
 from ._polynomials import OrthonormalPolynomials
 

@@ -1,6 +1,6 @@
 """Emulation: grids of simulations, and networks that learn them."""
 
-from .._domain import ExtrapolationWarning
+from ..utils.emulator_range import ExtrapolationWarning
 from ._emulator import EmulatorRegressor
 from ._published import PUBLISHED_PARAMETERS
 from ._simulations import (

@@ -8,10 +8,10 @@ from sklearn.base import MultiOutputMixin, RegressorMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._domain import check_extrapolation, in_box, training_domain
-from .._sklearn import Interval, StrOptions, _fit_context, validate_data
-from .._units import refuse_units
+from ..utils.arrays import refuse_units
+from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context, validate_data
 
 
 def _divisor(scale):

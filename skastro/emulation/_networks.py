@@ -5,7 +5,7 @@ import torch
 from scipy.special import erf
 from torch import nn
 
-from .._torch import perceptron
+from ..utils.networks import perceptron
 
 
 class MultilayerPerceptron(nn.Module):

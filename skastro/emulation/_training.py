@@ -8,8 +8,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from .._random import torch_seed
-from .._torch import (
+from ..utils.networks import (
     ProgressBar,
     TensorBatches,
     early_stopping,
@@ -17,6 +16,7 @@ from .._torch import (
     resolve_device,
     training_threads,
 )
+from ..utils.seeds import torch_seed
 
 #: Optimiser steps of a fit with ``max_epochs="auto"``.
 AUTO_STEPS = 3000

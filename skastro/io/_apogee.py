@@ -7,8 +7,8 @@ import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from .._fits import opened, read_columns
 from ..preprocessing import censor_pixels
+from ..utils.fits_files import opened, read_columns
 
 #: Pixels of a combined spectrum, and those of its three detectors: 7,514 in all.
 N_PIXELS = 8575

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from .._fits import opened
+from ..utils.fits_files import opened
 
 #: Beams that differ by less than this, relatively, count as one.
 _SAME_BEAM = 1e-3

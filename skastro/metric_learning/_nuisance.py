@@ -6,8 +6,8 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._sklearn import Interval, _fit_context, validate_data
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, _fit_context, validate_data
 from ._rsca import RSCA
 
 

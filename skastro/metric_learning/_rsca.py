@@ -7,10 +7,10 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from .. import _covariance
-from .._base import SkastroEstimator
-from .._labels import clusters_of, is_field
-from .._sklearn import Interval, StrOptions, _fit_context, validate_data
+from ..utils import uncertain
+from ..utils.cluster_labels import clusters_of, is_field
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context, validate_data
 from ._checks import check_variances, refuse_nan
 from ._intrinsic import intrinsic_covariance, pair_log_density, typical_error
 from ._sphere import sphere
@@ -305,7 +305,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
                 f" dimensions of X, {k}."
             )
         if k < X.shape[1]:
-            check_variances(_covariance.unpack(X, k)[1])
+            check_variances(uncertain.unpack(X, k)[1])
         _, clusters, counts = clusters_of(y, self.field_label)
         if not np.any(counts > 1):
             raise ValueError(
@@ -327,7 +327,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
     def _n_values(self, n_features):
         if not self.with_covariance:
             return n_features
-        k = _covariance.order(n_features)
+        k = uncertain.order(n_features)
         if k is None:
             raise ValueError(
                 f"X has {n_features} columns, which are not k values and k (k + 1) / 2"
@@ -348,7 +348,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             centred = population - mean
             covariance = centred.T @ centred / (len(population) - 1)
             return sphere(mean, covariance, X.dtype)
-        x, C = _covariance.unpack(population, self._n_values(X.shape[1]))
+        x, C = uncertain.unpack(population, self._n_values(X.shape[1]))
         covariance, means = intrinsic_covariance(x, C, np.zeros(len(x), int))
         error = typical_error(C)
         return sphere(
@@ -382,7 +382,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             )
         whitening = population.whitening
         if self.with_covariance:
-            C = whitening.T @ _covariance.unpack(stars, k)[1] @ whitening
+            C = whitening.T @ uncertain.unpack(stars, k)[1] @ whitening
             siblings, _ = intrinsic_covariance(z, C, groups)
             typical = whitening.T @ population.error @ whitening
             variance, rotation = np.linalg.eigh(siblings + typical)
@@ -459,7 +459,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         k = len(self.mean_)
         if X.shape[1] == k:
             return X, None
-        x, C = _covariance.unpack(X, k)
+        x, C = uncertain.unpack(X, k)
         check_variances(C)
         return x, C
 

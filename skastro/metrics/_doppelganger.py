@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from .._labels import clusters_of
+from ..utils.cluster_labels import clusters_of
 
 #: Pairs whose distances are held at once.
 PAIRS = 2**22

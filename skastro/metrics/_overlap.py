@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.cluster import KMeans
 
-from .. import _covariance
+from ..utils import uncertain
 
 #: Stars of one group, about; all covariances of a group have one bound.
 _GROUP = 100
@@ -95,7 +95,7 @@ def _groups(C):
     whitening = np.linalg.inv(np.linalg.cholesky(mean))
     values, vectors = np.linalg.eigh(whitening @ C @ whitening.T)
     logs = np.matmul(vectors * np.log(values)[:, None], vectors.transpose(0, 2, 1))
-    features = _covariance.lower_triangle(logs)
+    features = uncertain.lower_triangle(logs)
     n_distinct = len(np.unique(features.round(6), axis=0))
     n_groups = min(max(1, len(C) // _GROUP), n_distinct)
     labels = KMeans(n_groups, n_init=1, max_iter=20, random_state=0).fit_predict(

@@ -8,8 +8,8 @@ from sklearn.utils import (
     column_or_1d,
 )
 
-from .. import _covariance
-from .._labels import is_field
+from ..utils import uncertain
+from ..utils.cluster_labels import is_field
 from ._doppelganger import flat
 from ._overlap import n_nearer_overlap
 
@@ -72,14 +72,14 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
     y, twins = siblings(y, field_label)
     if not with_covariance:
         return _n_nearer(Z - np.median(Z, axis=0), y, twins)
-    k = _covariance.order(Z.shape[1])
+    k = uncertain.order(Z.shape[1])
     if k is None:
         raise ValueError(
             f"Z has {Z.shape[1]} columns, which are not k values and k (k + 1) / 2"
             " covariances for any k; with_covariance=True needs what"
             " ConditionalFactorAnalysis(with_covariance=True) returns."
         )
-    z, C = _covariance.unpack(Z, k)
+    z, C = uncertain.unpack(Z, k)
     values, vectors = np.linalg.eigh(C)
     # single precision does not tell the smallest errors beside the largest
     rounding = np.finfo(np.float32).eps * np.maximum(values[:, -1:], 0)
@@ -265,7 +265,7 @@ def latents(estimator, X, one_metric=False, params=None):
     metric = getattr(last, "latent_metric_", None)
     with_covariance = getattr(last, "with_covariance", False)
     if with_covariance and one_metric:
-        Z = Z[:, : _covariance.order(Z.shape[1])]
+        Z = Z[:, : uncertain.order(Z.shape[1])]
     if metric is not None and (one_metric or not with_covariance):
         Z = Z @ np.linalg.cholesky(metric)
     return Z, with_covariance and not one_metric
@@ -334,7 +334,7 @@ def twin_recovery_limit(information, points, y, *, random_state=None):
     roots = vectors * np.sqrt(np.maximum(values, 0))[:, None]
     noise = np.matmul(roots, rng.normal(size=(n_samples, k, 1)))
     linear = np.matmul(scaled, centred[..., None]) + noise
-    covariance = np.linalg.inv(scaled + np.eye(k) / _covariance.WIDE)
+    covariance = np.linalg.inv(scaled + np.eye(k) / uncertain.WIDE)
     z = np.matmul(covariance, linear)[..., 0]
-    packed = _covariance.pack(z, covariance)
+    packed = uncertain.pack(z, covariance)
     return n_false_twins(packed, y, with_covariance=True)

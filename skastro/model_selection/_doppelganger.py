@@ -7,7 +7,6 @@ from sklearn.model_selection import BaseCrossValidator
 from sklearn.utils import _safe_indexing, check_array, check_consistent_length
 from tqdm.auto import tqdm
 
-from .._labels import clusters_of, is_field
 from ..metric_learning import RSCA
 from ..metrics._doppelganger import (
     check_side,
@@ -19,6 +18,7 @@ from ..metrics._doppelganger import (
     resemblance,
     sibling_pairs,
 )
+from ..utils.cluster_labels import clusters_of, is_field
 
 
 class LeaveOneClusterOut(BaseCrossValidator):

@@ -7,7 +7,7 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import Bunch, check_array, check_random_state
 
-from ..decomposition._consensus import consensus
+from ..decomposition._nmf_consensus import consensus
 
 #: Entries that `held_out_entries_scorer` leaves out, and how often.
 _SCORER_FRACTION, _SCORER_SPLITS = 0.1, 3

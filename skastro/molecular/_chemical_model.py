@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from .._clone import clone_around
-from .._names import closest
-from .._sklearn import HasMethods, StrOptions
-from .._spread import has_spread
+from ..utils.cloning import clone_around
+from ..utils.predictive_spread import has_spread
+from ..utils.sklearn_names import HasMethods, StrOptions
+from ..utils.suggestions import closest
 from ._chemistry import CHEMICAL_PARAMETERS
 from ._constants import HYDROGEN_PER_EXTINCTION
 from ._derived import quiet

@@ -8,10 +8,10 @@ from joblib import Parallel, delayed
 from sklearn.base import RegressorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._domain import check_extrapolation, in_box, training_domain
-from .._sklearn import HasMethods, StrOptions
-from .._spread import has_spread
+from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.estimator import SkastroEstimator
+from ..utils.predictive_spread import has_spread
+from ..utils.sklearn_names import HasMethods, StrOptions
 from ._gas import check_gas
 
 #: The parameters of a chemical model, thesis Table 2.1, and their units.

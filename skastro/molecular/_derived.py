@@ -2,8 +2,8 @@
 
 import copy
 
-from .._clone import clone_around
-from .._spread import has_spread
+from ..utils.cloning import clone_around
+from ..utils.predictive_spread import has_spread
 from ._gas import GasModel
 
 

@@ -3,9 +3,9 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from .._base import SkastroEstimator
-from .._names import closest
-from .._units import refuse_units
+from ..utils.arrays import refuse_units
+from ..utils.estimator import SkastroEstimator
+from ..utils.suggestions import closest
 
 
 def check_gas(theta, names, units):

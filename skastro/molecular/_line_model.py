@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from .._sklearn import StrOptions
+from ..utils.sklearn_names import StrOptions
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
 from ._lamda import Molecule

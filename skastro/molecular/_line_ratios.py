@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from .._names import closest
-from .._sklearn import HasMethods
+from ..utils.sklearn_names import HasMethods
+from ..utils.suggestions import closest
 from ._derived import DerivedModel
 
 

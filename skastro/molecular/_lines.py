@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from .._names import closest
+from ..utils.suggestions import closest
 from ._lamda import _SHIPPED, Molecule, load_molecule, read_lamda
 
 

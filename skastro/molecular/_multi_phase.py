@@ -4,9 +4,9 @@ from numbers import Integral
 
 import numpy as np
 
-from .._names import closest
-from .._sklearn import HasMethods, Interval
 from ..parameter_space import ParameterSpace
+from ..utils.sklearn_names import HasMethods, Interval
+from ..utils.suggestions import closest
 from ._derived import DerivedModel
 
 

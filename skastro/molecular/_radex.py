@@ -5,8 +5,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from .._sklearn import Interval, StrOptions
-from .._units import refuse_units
+from ..utils.arrays import refuse_units
+from ..utils.sklearn_names import Interval, StrOptions
 from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._line_model import LineModel

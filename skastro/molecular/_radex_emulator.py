@@ -8,10 +8,10 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from .._domain import check_extrapolation, in_box, training_domain
-from .._sklearn import HasMethods, Interval, StrOptions
-from .._spread import has_spread
-from .._units import refuse_units
+from ..utils.arrays import refuse_units
+from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.predictive_spread import has_spread
+from ..utils.sklearn_names import HasMethods, Interval, StrOptions
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
 

@@ -7,10 +7,10 @@ from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._random import draw_seed
-from .._sklearn import Interval, _fit_context, validate_data
 from ..decomposition import ProbabilisticPCA
+from ..utils.estimator import SkastroEstimator
+from ..utils.seeds import draw_seed
+from ..utils.sklearn_names import Interval, _fit_context, validate_data
 
 #: Parts in which the residuals of stars of low extinction are cross-validated.
 N_FOLDS = 5

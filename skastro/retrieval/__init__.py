@@ -1,7 +1,7 @@
 """Retrieval: from observed lines to the posterior of physical parameters."""
 
 from ._posterior import Posterior
-from ._posteriors import Posteriors
+from ._posterior_collection import Posteriors
 from ._retrieval import BayesianRetrieval
 
 __all__ = ["BayesianRetrieval", "Posterior", "Posteriors"]

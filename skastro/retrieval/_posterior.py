@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from ._files import read_posteriors, write_posteriors
-from ._tables import summary_table
+from ._posterior_files import read_posteriors, write_posteriors
+from ._posterior_summary import summary_table
 
 
 class Posterior:

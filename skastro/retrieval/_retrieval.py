@@ -11,24 +11,24 @@ from sklearn.base import RegressorMixin
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._clone import clone_around
-from .._random import draw_seed
-from .._sklearn import (
+from ..parameter_space import ParameterSpace
+from ..utils.arrays import refuse_units
+from ..utils.cloning import clone_around
+from ..utils.estimator import SkastroEstimator
+from ..utils.seeds import draw_seed
+from ..utils.sklearn_names import (
     HasMethods,
     Interval,
     StrOptions,
     _fit_context,
     validate_data,
 )
-from .._units import refuse_units
-from ..parameter_space import ParameterSpace
-from ._data import check_observations, check_sign
-from ._forward import ForwardModel
+from ._forward_model import ForwardModel
 from ._likelihood import Likelihood
-from ._objects import Problem, Solver, report, solve
+from ._observations import check_observations, check_sign
 from ._posterior import Posterior
-from ._posteriors import Posteriors
+from ._posterior_collection import Posteriors
+from ._sampling import Problem, Solver, report, solve
 
 
 class BayesianRetrieval(RegressorMixin, SkastroEstimator):

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from scipy import stats
 
-from ._units import refuse_units
+from ..utils.arrays import refuse_units
 
 
 class Parameter:

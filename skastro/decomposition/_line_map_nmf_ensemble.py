@@ -5,11 +5,11 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
-from .._sklearn import Interval, StrOptions, _fit_context
-from ._blended import BlendedMaps
-from ._consensus import consensus, fits_equally, overlap
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._line_map_nmf import SEEDS
-from ._runs import descend, many, refit
+from ._nmf_base import BlendedMaps
+from ._nmf_consensus import consensus, fits_equally, overlap
+from ._nmf_runs import descend, many, refit
 
 #: Share of the members that the consensus is of.
 _KEEP = {"loss": 0.5, "distinct": 0.05}

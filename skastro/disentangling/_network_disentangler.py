@@ -8,10 +8,10 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import gen_batches
 
-from .._random import draw_seed
-from .._sklearn import Interval, StrOptions, _fit_context
+from ..utils.seeds import draw_seed
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
-from ._inputs import ResidualComponents, ScaledBins
+from ._network_inputs import ResidualComponents, ScaledBins
 
 #: Rows that pass a network at once.
 ROWS = 4096
@@ -82,7 +82,7 @@ class AdversarialDisentangler(ConditionedTransformer):
             If X holds NaN, labels are constant, there is too little data, a parameter
             is out of range, `checkpoint` is of another fit, or training diverges.
         """
-        from ._training import saved_seed, train
+        from ._network_training import saved_seed, train
 
         S, U = self._fit_columns(X)
         seed, kept = saved_seed(self.checkpoint)
@@ -141,7 +141,7 @@ class AdversarialDisentangler(ConditionedTransformer):
         return self
 
     def _fingerprint(self, S, U, seed):
-        from .._torch import resolve_device
+        from ..utils.networks import resolve_device
 
         quiet = ("verbose", "callbacks", "checkpoint", "random_state")
         params = {k: _plain(v) for k, v in self.get_params().items() if k not in quiet}
@@ -226,7 +226,7 @@ class AdversarialDisentangler(ConditionedTransformer):
         """Return what a function of tensors gives, of some rows at once."""
         import torch
 
-        from .._torch import tensor
+        from ..utils.networks import tensor
 
         parts = []
         with torch.no_grad():

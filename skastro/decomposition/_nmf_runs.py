@@ -19,7 +19,7 @@ def random_start(problem, k, seed):
 
 def descend(problem, k, seed, penalties, max_iter, tol):
     """Return maps, profiles, loss and number of passes of one run of ours."""
-    from ._hals import factorise
+    from ._nmf_hals import factorise
 
     V, H = random_start(problem, k, seed)
     loss, n_iter = factorise(
@@ -42,7 +42,7 @@ def refit(problem, H, penalties=(0.0, 0.0), max_iter=1000, tol=1e-8):
 
     Penalties are l1 and l2 of the maps.
     """
-    from ._hals import factorise
+    from ._nmf_hals import factorise
 
     V = np.full((len(H), problem.lines.shape[1]), problem.lines.mean())
     loss, _ = factorise(

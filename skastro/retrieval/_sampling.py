@@ -9,12 +9,12 @@ from pathlib import Path
 import numpy as np
 from joblib import Parallel, delayed
 
-from ._files import read_posteriors, write_posteriors
-from ._forward import ForwardModel
-from ._importance import CLUSTER_SIZE, Sampler
+from ._forward_model import ForwardModel
 from ._likelihood import Likelihood
-from ._nested import nested_sampling
 from ._posterior import Posterior
+from ._posterior_files import read_posteriors, write_posteriors
+from ._sampling_importance import CLUSTER_SIZE, Sampler
+from ._sampling_nested import nested_sampling
 
 #: Log-likelihood where the forward model has no solution: lower than any other.
 IMPOSSIBLE = -1e100

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from .._random import numpy_seed
+from ..utils.seeds import numpy_seed
 
 #: Dimensions up to which rejection from a region beats slice sampling.
 _REGION_MAX_DIMENSION = 4

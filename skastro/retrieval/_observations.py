@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from .._sklearn import _check_sample_weight, validate_data
+from ..utils.sklearn_names import _check_sample_weight, validate_data
 
 
 @dataclass(frozen=True)

@@ -7,11 +7,9 @@ import numpy as np
 from scipy.stats import qmc
 from sklearn.utils import check_random_state
 
-from ._base import SkastroEstimator
-from ._names import closest
-from ._parameters import LogUniform, Parameter, Uniform, quantile
-
-__all__ = ["LogUniform", "Parameter", "ParameterSpace", "Uniform"]
+from ..utils.estimator import SkastroEstimator
+from ..utils.suggestions import closest
+from ._parameter import Parameter, quantile
 
 
 class ParameterSpace(SkastroEstimator):

@@ -4,9 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from ._files import read_posteriors, write_posteriors
 from ._posterior import Posterior
-from ._tables import summary_table
+from ._posterior_files import read_posteriors, write_posteriors
+from ._posterior_summary import summary_table
 
 
 class Posteriors(Sequence):

@@ -3,7 +3,7 @@
 import numpy as np
 from scipy.sparse import issparse
 
-from .._sklearn import validate_data
+from ..utils.sklearn_names import validate_data
 
 #: Rows that a fit begins with; all of them, where there are no more.
 START_ROWS = 2000

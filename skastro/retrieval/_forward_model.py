@@ -6,8 +6,8 @@ from functools import partial
 
 import numpy as np
 
-from .._names import closest
-from .._spread import has_spread
+from ..utils.predictive_spread import has_spread
+from ..utils.suggestions import closest
 
 
 class ForwardModel:

@@ -4,7 +4,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from .._torch import perceptron
+from ..utils.networks import perceptron
 
 
 class ConditionalAutoencoder(nn.Module):

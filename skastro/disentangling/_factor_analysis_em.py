@@ -3,8 +3,8 @@
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
-from ._decoder import Decoder, combine
-from ._frame import simplest_frame
+from ._factor_analysis_decoder import Decoder, combine
+from ._factor_analysis_frame import simplest_frame
 
 #: Rows at once where entries have weights of their own.
 ROWS = 128

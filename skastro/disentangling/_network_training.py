@@ -19,8 +19,7 @@ from skorch.dataset import Dataset
 from skorch.helper import predefined_split
 from torch import nn
 
-from .._random import torch_seed
-from .._torch import (
+from ..utils.networks import (
     ProgressBar,
     TensorBatches,
     early_stopping,
@@ -28,7 +27,8 @@ from .._torch import (
     tensor,
     training_threads,
 )
-from ._networks import ConditionalAutoencoder
+from ..utils.seeds import torch_seed
+from ._network_modules import ConditionalAutoencoder
 
 #: Steps of the autoencoder in a fit with ``max_epochs="auto"``.
 AUTO_STEPS = 2400

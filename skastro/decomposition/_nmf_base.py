@@ -9,9 +9,9 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
-from .._base import SkastroEstimator
-from .._sklearn import Interval, validate_data
-from ._runs import refit
+from ..utils.estimator import SkastroEstimator
+from ..utils.sklearn_names import Interval, validate_data
+from ._nmf_runs import refit
 
 #: Relative gain of the last pass of `transform`, whose problem is convex.
 _TRANSFORM_TOL = 1e-9

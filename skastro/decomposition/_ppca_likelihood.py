@@ -5,7 +5,7 @@ from functools import cached_property
 
 import numpy as np
 
-from .._covariance import symmetric
+from ..utils.uncertain import symmetric
 from ._ppca_missing import Listed
 from ._ppca_weighted import pairs
 
