@@ -1,4 +1,32 @@
-"""Bare arrays inside: what carries a unit is refused at the door."""
+"""The one door for data: what a user gives becomes bare arrays with NaN for missing.
+
+Every estimator and every function that takes arrays lets them in here. Masks of
+``numpy.ma``, ``astropy.utils.masked`` and masked columns become NaN where that is
+allowed, and are refused by name where not. Whole tables become arrays that keep the
+names of their columns. What carries a unit is converted where the unit is known and
+refused where none is; numpy would strip it in silence. Errors are of the shape of X,
+and an infinite one says that nothing was observed.
+"""
+
+import math
+
+import numpy as np
+from sklearn.utils import check_array
+
+from .sklearn_names import validate_data
+
+#: Entries that the size of data is judged by, about.
+_SAMPLE = 1_000_000
+
+
+# -- units
+
+
+def unit_of(values):
+    """Return the unit that values carry, or None."""
+    if hasattr(values, "iloc"):  # a frame may have a column called "unit"
+        return None
+    return getattr(values, "unit", None)
 
 
 def refuse_units(values, name, expected=None):
@@ -18,7 +46,7 @@ def refuse_units(values, name, expected=None):
     TypeError
         If ``values`` has a unit.
     """
-    unit = getattr(values, "unit", None)
+    unit = unit_of(values)
     if unit is None:
         return
     remedy = "its bare values" if expected is None else f"{name}.to_value({expected!r})"
@@ -26,3 +54,426 @@ def refuse_units(values, name, expected=None):
         f"`{name}` carries the unit {unit}; inside estimators there are bare arrays, so"
         f" pass {remedy}."
     )
+
+
+def _to_unit(values, name, unit):
+    """Return the bare values of a quantity or column in a known unit."""
+    from astropy import units as u
+
+    try:
+        if hasattr(values, "to_value"):
+            return values.to_value(unit)
+        return values.quantity.to_value(unit)  # a column
+    except u.UnitConversionError as error:
+        raise TypeError(
+            f"`{name}` carries the unit {unit_of(values)}, which is not {unit or 'one'}"
+            " by another name; convert it first."
+        ) from error
+
+
+# -- masks and tables
+
+
+def is_table(values):
+    """Tell astropy's tables from everything else, without importing them."""
+    return hasattr(values, "colnames") and hasattr(values, "itercols")
+
+
+def _are_rows(values):
+    """Tell lists of a table's rows, as scikit-learn's splitters take them out."""
+    return (
+        isinstance(values, (list, tuple))
+        and len(values) > 0
+        and all(hasattr(row, "colnames") and hasattr(row, "table") for row in values)
+    )
+
+
+def _mask_of(values):
+    """Return the mask that values carry and what is under it, or None and values."""
+    if isinstance(values, np.ma.MaskedArray):
+        mask = np.ma.getmask(values)
+        return (None if mask is np.ma.nomask else mask), values.data
+    if hasattr(values, "mask") and hasattr(values, "unmasked"):
+        return values.mask, values.unmasked
+    return None, values
+
+
+def plain(values, name, *, unit=None, allow_nan=True, owner=None):
+    """Return what a user gave without mask and unit.
+
+    What has neither, such as an array, a frame, a list of numbers or a file that
+    slices like an array, is returned as it is.
+
+    Parameters
+    ----------
+    values : object
+        What a user gave; None stays None.
+    name : str
+        The parameter's name, for messages.
+    unit : str, default=None
+        The unit that values are converted to, as astropy spells it. Without one,
+        values that carry a unit are refused.
+    allow_nan : bool, default=True
+        Whether masked values may become NaN.
+    owner : str, default=None
+        Who takes no missing values, for the message.
+
+    Returns
+    -------
+    values : object
+        An array of floats, with NaN where it was masked, if there was a mask or a
+        unit.
+
+    Raises
+    ------
+    TypeError
+        If values carry a unit where none is known, or one that does not convert.
+    ValueError
+        If values are masked where nothing may be missing.
+    """
+    return named(values, name, unit=unit, allow_nan=allow_nan, owner=owner)[0]
+
+
+def named(values, name, *, unit=None, allow_nan=True, owner=None):
+    """Return the same as `plain`, and the names of a table's columns or None."""
+    if values is None or type(values) is np.ndarray:
+        return values, None
+    if _are_rows(values):
+        values = values[0].table[[row.index for row in values]]
+    if is_table(values):
+        return _from_table(values, name, allow_nan, owner)
+    if isinstance(values, (list, tuple)):
+        if any(_carries_something(part) for part in values):
+            parts = [
+                plain(part, name, unit=unit, allow_nan=allow_nan, owner=owner)
+                for part in values
+            ]
+            values = np.asarray(parts)
+        return values, None
+    if unit_of(values) is not None:
+        if unit is None:
+            refuse_units(values, name)
+        mask, under = _mask_of(values)
+        bare = np.asarray(_to_unit(under, name, unit), dtype=float)
+        return _filled(bare, mask, name, allow_nan, owner), None
+    if _is_nullable(values):
+        return values.to_numpy(dtype=float, na_value=np.nan), None
+    mask, under = _mask_of(values)
+    if under is values:
+        return values, None
+    return _filled(np.asarray(under), mask, name, allow_nan, owner), None
+
+
+def _carries_something(values):
+    return (
+        isinstance(values, np.ma.MaskedArray)
+        or hasattr(values, "unmasked")
+        or unit_of(values) is not None
+    )
+
+
+def _is_nullable(values):
+    """Tell one column of pandas with numbers that may be missing."""
+    dtype = getattr(values, "dtype", None)
+    return (
+        hasattr(values, "iloc")
+        and hasattr(dtype, "na_value")
+        and getattr(dtype, "kind", "O") in "iufb"
+    )
+
+
+def _filled(values, mask, name, allow_nan, owner):
+    """Return values with NaN under the mask."""
+    if mask is None or not np.any(mask):
+        return values
+    mask = np.broadcast_to(mask, values.shape)
+    if not allow_nan:
+        raise ValueError(
+            f"{owner or 'This'} cannot use missing values, and {_where(mask, name)}"
+            " masked. Leave those rows out, or fill them first. (A mask stands for"
+            " NaN; Input contains NaN.)"
+        )
+    dtype = values.dtype if values.dtype.kind == "f" else float
+    values = np.array(values, dtype=dtype)
+    values[mask] = np.nan
+    return values
+
+
+def _where(mask, name):
+    """Say how many entries there are, and where the first one is."""
+    first = np.argwhere(mask)[0]
+    place = f"row {first[0]}" if len(first) else "it"
+    if len(first) > 1:
+        place += f", column {first[1]}"
+    n = int(np.count_nonzero(mask))
+    return f"`{name}` has {n} value(s), the first in {place}, that are"
+
+
+def _from_table(table, name, allow_nan, owner):
+    """Return the columns of a table side by side, and their names."""
+    columns = []
+    for column in table.colnames:
+        what = f"{name}[{column!r}]"
+        values = np.asarray(
+            plain(table[column], what, allow_nan=allow_nan, owner=owner)
+        )
+        if values.ndim != 1:
+            raise ValueError(
+                f"`{what}` has shape {values.shape}: a column of a table must hold one"
+                f" number a row. If it holds the spectra, pass it alone,"
+                f" {name}=table[{column!r}]."
+            )
+        if values.dtype.kind not in "fiub":
+            raise ValueError(
+                f"`{what}` does not hold numbers but {values.dtype}; choose the columns"
+                " that are to be used, as in table[['a', 'b']]."
+            )
+        columns.append(values)
+    if not columns:
+        raise ValueError(f"`{name}` is a table without columns.")
+    dtype = np.result_type(*columns)
+    dtype = dtype if dtype.kind == "f" else np.dtype(float)
+    return np.column_stack([c.astype(dtype) for c in columns]), list(table.colnames)
+
+
+# -- X and y
+
+
+_NO_Y = "no_validation"
+
+
+def validate(estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, **checks):
+    """Let X, and y if there is one, in: scikit-learn's `validate_data` behind the door.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Its number and names of features are set or compared.
+    X : array-like of shape (n_samples, n_features)
+        Data, masked or not; or a table, whose names of columns are kept.
+    y : array-like, default="no_validation"
+        Targets, which may not be missing.
+    reset : bool, default=True
+        Whether this is the fit.
+    allow_nan : bool, default=False
+        Whether entries of X may be missing.
+    **checks : dict
+        Further arguments of `validate_data`; by default, X is kept in float32 or made
+        float64.
+
+    Returns
+    -------
+    X : ndarray of shape (n_samples, n_features)
+    y : ndarray
+        If it was given.
+
+    Raises
+    ------
+    TypeError
+        If either carries a unit.
+    ValueError
+        If either is not what scikit-learn takes, or is masked and may not be.
+    """
+    owner = type(estimator).__name__
+    X, names = named(X, "X", allow_nan=allow_nan, owner=owner)
+    refuse_cube(X)
+    checks = {"dtype": [np.float64, np.float32]} | checks
+    checks |= {"ensure_all_finite": "allow-nan" if allow_nan else True, "reset": reset}
+    if not (isinstance(y, str) and y == _NO_Y):
+        checks["y"] = plain(y, "y", allow_nan=False, owner=owner)
+    if names is None:
+        return validate_data(estimator, X, **checks)
+    return _validate_named(estimator, X, names, checks)
+
+
+def _validate_named(estimator, X, names, checks):
+    """Validate a table's values, and its names as scikit-learn does a frame's."""
+    known = getattr(estimator, "feature_names_in_", None)
+    if checks["reset"]:
+        result = validate_data(estimator, X, **checks)
+        estimator.feature_names_in_ = np.asarray(names, dtype=object)
+        return result
+    if known is not None and list(known) != names:
+        raise ValueError(
+            "The feature names should match those that were passed during fit, in the"
+            f" same order. X has {names}; fit had {list(known)}."
+        )
+    if known is None:
+        return validate_data(estimator, X, **checks)
+    del estimator.feature_names_in_  # an array has none to compare
+    try:
+        return validate_data(estimator, X, **checks)
+    finally:
+        estimator.feature_names_in_ = known
+
+
+def refuse_cube(X, name="X"):
+    """Refuse maps as they come, and say how they become rows."""
+    shape = getattr(X, "shape", ())
+    if len(shape) > 2:
+        raise ValueError(
+            f"Found array with dim {len(shape)}: `{name}` has shape {tuple(shape)}, but"
+            f" rows are objects and columns are channels, (n_samples, n_features). Of a"
+            f" cube with the channels last, pass"
+            f" {name}.reshape(-1, {shape[-1]}); of one with the channels first,"
+            f" np.moveaxis({name}, 0, -1).reshape(-1, {shape[0]})."
+        )
+
+
+def refuse_errors_as_y(estimator, X, y):
+    """Refuse a y of X's own shape, which errors have and targets do not.
+
+    Estimators that learn nothing from y still let one pass, since a pipeline hands it
+    to all of its steps.
+    """
+    shape = np.shape(X)
+    if y is None or len(shape) != 2 or shape[1] < 2 or np.shape(y) != tuple(shape):
+        return
+    raise ValueError(
+        f"`y` has the shape of X, {tuple(shape)}, and {type(estimator).__name__} learns"
+        " nothing from y. If these are errors, pass sigma=..., by name."
+    )
+
+
+# -- errors
+
+
+def broadcast_errors(sigma, shape, name="sigma"):
+    """Return errors of the shape of X, of which one may serve for many entries.
+
+    Parameters
+    ----------
+    sigma : array-like
+        One value; one for each column, of shape (n_features,); one for each row, of
+        shape (n_samples, 1); or one for each entry. A file that slices like an array
+        is left as it is.
+    shape : tuple of int
+        Of X.
+    name : str, default="sigma"
+        The parameter's name.
+
+    Returns
+    -------
+    sigma : array of shape (n_samples, n_features)
+        NaN where masked; may be a view that repeats values, so read only.
+
+    Raises
+    ------
+    TypeError
+        If it carries a unit.
+    ValueError
+        If it has another shape.
+    """
+    sigma = plain(sigma, name)
+    if not (hasattr(sigma, "shape") and hasattr(sigma, "dtype")):
+        sigma = np.asarray(sigma)
+    given, shape = tuple(sigma.shape), tuple(shape)
+    if given == shape:
+        return sigma
+    if given in ((), (1,), shape[1:], (1, *shape[1:]), (shape[0], 1)):
+        return np.broadcast_to(np.asarray(sigma), shape)
+    raise ValueError(
+        f"`{name}` must have the shape of X, {shape}, got {given}: one 1-sigma error"
+        " for each entry; or one for all, or one for each column."
+    )
+
+
+def check_errors(sigma, X, name="sigma", allow_zero=False):
+    """Let errors in, and say of which entries they tell that nothing was observed.
+
+    Parameters
+    ----------
+    sigma : array-like
+        1-sigma errors, in a shape that `broadcast_errors` takes. Infinity means not
+        observed, as an inverse variance of 0 does. Any value will do where X is NaN.
+    X : ndarray of shape (n_samples, n_features)
+        Data, NaN where missing.
+    name : str, default="sigma"
+        The parameter's name.
+    allow_zero : bool, default=False
+        Whether an error may be zero.
+
+    Returns
+    -------
+    sigma : ndarray of shape (n_samples, n_features)
+        In the precision of X; 1 where X, as returned, is NaN.
+    X : ndarray of shape (n_samples, n_features)
+        With NaN where `sigma` is infinite; the same array if it is nowhere.
+
+    Raises
+    ------
+    TypeError
+        If it carries a unit.
+    ValueError
+        If it has another shape, or is not positive where X is observed.
+    """
+    sigma = np.array(broadcast_errors(sigma, X.shape, name), dtype=X.dtype)
+    unseen = np.isposinf(sigma)
+    observed = ~np.isnan(X)
+    if np.any(unseen & observed):
+        X = np.where(unseen, np.asarray(np.nan, dtype=X.dtype), X)
+        observed &= ~unseen
+    good = (sigma >= 0) if allow_zero else (sigma > 0)
+    bad = observed & ~good
+    if bad.any():
+        row, column = np.argwhere(bad)[0]
+        raise ValueError(
+            f"`{name}` must be {'zero or positive' if allow_zero else 'positive'} where"
+            f" X is observed, got {sigma[row, column]} in row {row}, column {column}"
+            f" ({int(bad.sum())} in all); set such an entry of X to NaN, or its error"
+            " to infinity, if it is to be ignored."
+        )
+    sigma[~observed] = 1
+    return sigma, X
+
+
+def as_matrix(values, name, *, allow_nan=True, **checks):
+    """Let a table of numbers in where no estimator is: a function's argument.
+
+    Parameters
+    ----------
+    values : array-like of two dimensions
+        Masked or not, or a table.
+    name : str
+        The parameter's name.
+    allow_nan : bool, default=True
+        Whether entries may be missing.
+    **checks : dict
+        Further arguments of `sklearn.utils.check_array`; by default, float32 is kept.
+
+    Returns
+    -------
+    values : ndarray of two dimensions
+    """
+    values = plain(values, name, allow_nan=allow_nan, owner="This function")
+    refuse_cube(values, name)
+    checks = {"dtype": [np.float64, np.float32], "input_name": name} | checks
+    checks["ensure_all_finite"] = "allow-nan" if allow_nan else True
+    return check_array(values, **checks)
+
+
+# -- scale
+
+
+def power_of_two(X):
+    """Return the power of two that is nearest to the typical size of data.
+
+    Data divided by it are of order one, to the last bit what they were: squares
+    neither overflow nor vanish, whatever the unit of a flux.
+
+    Parameters
+    ----------
+    X : ndarray
+        Data, NaN where missing.
+
+    Returns
+    -------
+    scale : float
+        1.0 if all is zero or missing.
+    """
+    sizes = np.abs(np.asarray(X)).ravel()
+    sizes = sizes[:: max(1, sizes.size // _SAMPLE)]
+    sizes = sizes[np.isfinite(sizes) & (sizes > 0)].astype(np.float64)
+    if not sizes.size:
+        return 1.0
+    return math.ldexp(1.0, round(math.log2(np.median(sizes))))

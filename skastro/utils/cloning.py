@@ -26,4 +26,6 @@ def clone_around(estimator, kept):
     cloned = type(estimator)(**parameters)
     if hasattr(estimator, "_metadata_request"):
         cloned._metadata_request = copy.deepcopy(estimator._metadata_request)
+    if hasattr(estimator, "_skl_callbacks"):
+        cloned._skl_callbacks = copy.copy(estimator._skl_callbacks)
     return cloned
