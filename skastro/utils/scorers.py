@@ -1,9 +1,9 @@
 """Scorers that take errors along: objects with metadata requests."""
 
-import copy
 import functools
 import importlib
 
+import sklearn
 from sklearn.utils.metadata_routing import MetadataRequest
 
 
@@ -56,13 +56,28 @@ class Scorer:
         -------
         scorer : Scorer
             Another one; this one stays as it is.
+
+        Raises
+        ------
+        RuntimeError
+            If metadata routing is off, as of scikit-learn's own.
+        TypeError
+            If it takes no such metadata.
         """
         unknown = sorted(set(requests) - set(self._metadata))
         if unknown:
             raise TypeError(
                 f"{self.__name__} can request {list(self._metadata)}, not {unknown}."
             )
-        scorer = copy.copy(self)
+        if not sklearn.get_config()["enable_metadata_routing"]:
+            raise RuntimeError(
+                "Requests mean something only with metadata routing; switch it on by"
+                " sklearn.set_config(enable_metadata_routing=True)."
+            )
+        return self._asking(requests)
+
+    def _asking(self, requests):
+        scorer = Scorer(self._function, self._metadata)
         scorer._requests = self._requests | requests
         return scorer
 
@@ -93,8 +108,7 @@ class Scorer:
 
 def _restore(module, name, requests):
     """Return a scorer that was pickled as where it is to be found."""
-    scorer = getattr(importlib.import_module(module), name)
-    return scorer.set_score_request(**requests)
+    return getattr(importlib.import_module(module), name)._asking(requests)
 
 
 def scorer(*metadata):
