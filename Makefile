@@ -3,15 +3,29 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+NEWEST := $(VENV)-newest/bin
+# SCIPY_ARRAY_API lets scikit-learn's array API check run
+PYTEST = SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
-.PHONY: demo test lint docs bench clean
+.PHONY: demo test test-newest newest lint docs bench clean
 
 demo: $(INSTALLED)
 	$(BIN)/python examples/ngc1068_retrieval.py
 
-# SCIPY_ARRAY_API lets scikit-learn's array API check run
 test: $(INSTALLED)
-	SCIPY_ARRAY_API=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
+	$(PYTEST) --cov --cov-report=term
+
+# the same with the newest versions: make test-newest PYTHON=python3.12
+test-newest:
+	test -x $(NEWEST)/python || $(PYTHON) -m venv $(VENV)-newest
+	$(NEWEST)/python -m pip install -c constraints-newest.txt -e ".[test,arviz]"
+	$(subst $(BIN),$(NEWEST),$(PYTEST))
+
+# what the newest versions are now
+newest:
+	test -x $(NEWEST)/python || $(PYTHON) -m venv $(VENV)-newest
+	$(NEWEST)/python -m pip install --upgrade --upgrade-strategy eager -e ".[test,arviz]"
+	$(NEWEST)/python -m pip freeze --exclude-editable > constraints-newest.txt
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -31,4 +45,4 @@ $(INSTALLED): pyproject.toml constraints.txt
 	touch $(INSTALLED)
 
 clean:
-	rm -rf $(VENV) demo docs/_build docs/auto_examples docs/generated
+	rm -rf $(VENV) $(VENV)-newest demo docs/_build docs/auto_examples docs/generated
