@@ -106,13 +106,6 @@ def test_tables_keep_the_names_of_their_columns():
     assert not hasattr(estimator, "feature_names_in_")
 
 
-def test_rows_of_a_table_as_splitters_take_them():
-    table = Table({"a": [1.0, 2.0, 3.0], "b": MaskedColumn([4, 5, 6], mask=[0, 1, 0])})
-    values, names = named([table[i] for i in (2, 1)], "X")
-    assert_array_equal(values, [[3, 6], [2, np.nan]])
-    assert names == ["a", "b"]
-
-
 def test_tables_that_are_no_data():
     with pytest.raises(ValueError, match=r"X\['name'\].*does not hold numbers"):
         plain(Table({"name": ["M67"]}), "X")
