@@ -15,7 +15,15 @@ from sklearn.exceptions import ConvergenceWarning
 from skastro.decomposition import ProbabilisticPCA
 from skastro.decomposition import _ppca_missing as em
 from skastro.decomposition._ppca_rows import row_blocks
-from skastro.testing import incomplete_data
+from skastro.testing import (
+    check_empty_rows_do_not_matter,
+    check_missing_equals_masked,
+    check_row_permutation,
+    check_scale_equivariance,
+    check_single_precision,
+    check_tables,
+    incomplete_data,
+)
 from skastro.utils.uncertain import unpack
 
 
@@ -423,8 +431,10 @@ def test_constant_data_and_exact_low_rank():
     holes[::3, 2] = np.nan
     ppca = ProbabilisticPCA(1, random_state=0, tol=1e-12, max_iter=500).fit(holes)
     assert_allclose(ppca.impute(holes), X, rtol=1e-3, atol=1e-3)
-    constant = ProbabilisticPCA(1, random_state=0).fit(np.ones((10, 4)))
-    assert_allclose(constant.impute([[np.nan, 1, 1, 1]]), 1)
+    for value in (0.0, 0.1, 1.1):
+        for dtype in (np.float32, np.float64):
+            with pytest.raises(ValueError, match="X does not vary"):
+                ProbabilisticPCA(1).fit(np.full((100, 4), value, dtype))
 
 
 def test_bad_input():
@@ -434,17 +444,19 @@ def test_bad_input():
             ProbabilisticPCA(k).fit(X)
     nothing = np.full((30, 6), np.nan)
     nothing[:, 0] = 1
-    with pytest.raises(ValueError, match="observed in any row, 1 of 6"):
+    with pytest.raises(ValueError, match="anything is observed, 30 and 1"):
         ProbabilisticPCA(2).fit(nothing)
     with pytest.raises(ValueError, match="infinity, in row 3"):
         ProbabilisticPCA(2).fit(np.where(np.arange(30)[:, None] == 3, np.inf, X))
-    for wrong in (0.0, -1.0, np.nan, np.inf):
+    with pytest.raises(ValueError, match="no observed value"):
+        ProbabilisticPCA(2).fit(np.full((30, 6), np.nan))
+    with pytest.raises(ValueError, match="`y` has the shape of X.*sigma="):
+        ProbabilisticPCA(2).fit(X, sigma)
+    for wrong in (0.0, -1.0, np.nan, -np.inf):
         bad = sigma.copy()
         row, column = np.argwhere(~np.isnan(X))[5]
         bad[row, column] = wrong
-        with pytest.raises(
-            ValueError, match=f"positive and finite.*{wrong}.*row {row}"
-        ):
+        with pytest.raises(ValueError, match=f"positive where.*{wrong}.*row {row}"):
             ProbabilisticPCA(2).fit(X, sigma=bad)
     with pytest.raises(ValueError, match=r"shape of X, \(30, 6\), got \(30, 5\)"):
         ProbabilisticPCA(2).fit(X, sigma=sigma[:, :5])
@@ -454,12 +466,9 @@ def test_bad_input():
         ProbabilisticPCA(2).fit(X).score(X, sigma=sigma)
     with pytest.raises(ValueError, match="must have 2 columns"):
         ProbabilisticPCA(2).fit(X).inverse_transform(X)
-    for scale in (1e-25, 1e25):
-        with pytest.raises(ValueError, match="too (small|large) for its precision"):
-            ProbabilisticPCA(2).fit((scale * X).astype(np.float32))
     large = sigma.astype(np.float32)
     large[1] = 1e25
-    with pytest.raises(ValueError, match="too large to be squared in float32"):
+    with pytest.raises(ValueError, match="too large beside X to be squared in float32"):
         ProbabilisticPCA(2).fit(np.nan_to_num(X).astype(np.float32), sigma=large)
     # errors do not matter where X is missing
     sigma[np.isnan(X)] = np.nan
@@ -493,3 +502,134 @@ def test_layout_in_memory_does_not_matter():
         strided = np.repeat(X, 2, axis=1)[:, ::2]
         found = ProbabilisticPCA(3, random_state=0).fit(strided, sigma=s)
         assert_allclose(found.components_, expected.components_, atol=1e-9)
+
+
+# -- one door, any unit
+
+
+def estimator():
+    return ProbabilisticPCA(2, random_state=0)
+
+
+@settings(max_examples=10, deadline=None)
+@given(incomplete_data(), st.booleans())
+def test_masked_is_missing(X, with_sigma):
+    sigma = np.linspace(0.1, 0.3, X.shape[1]) if with_sigma else None
+    X[0, 0] = np.nan
+    check_missing_equals_masked(estimator(), X, sigma=sigma)
+
+
+@settings(max_examples=10, deadline=None)
+@given(incomplete_data(), st.booleans())
+def test_empty_rows_do_not_matter(X, with_sigma):
+    sigma = np.full(X.shape, 0.2) if with_sigma else None
+    check_empty_rows_do_not_matter(estimator(), X, sigma=sigma, rtol=0)
+
+
+@pytest.mark.parametrize("with_covariance", [False, True])
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_unit_does_not_matter(with_sigma, with_covariance):
+    X, sigma, _ = make()
+    sigma = sigma if with_sigma else None
+    model = estimator()
+    check_scale_equivariance(model, X, sigma=sigma)
+    check_scale_equivariance(model, X, sigma=sigma, factors=(1e-17, 1e9), rtol=1e-5)
+    check_single_precision(model, X, sigma=sigma, rtol=1e-3)
+    # likelihoods are of densities, and imputed values have the unit
+    n_seen = np.count_nonzero(~np.isnan(X))
+    one = model.fit(X, sigma=sigma)
+    expected = one.score_samples(X, sigma=sigma).sum(), one.impute(X, sigma=sigma)
+    factor = 2.0**-60
+    errors = None if sigma is None else sigma * factor
+    other = estimator().fit(X * factor, sigma=errors)
+    found = other.score_samples(X * factor, sigma=errors).sum()
+    assert_allclose(found, expected[0] - n_seen * np.log(factor), rtol=1e-9)
+    assert_allclose(other.impute(X * factor, sigma=errors) / factor, expected[1])
+    assert_allclose(other.explained_variance_ / factor**2, one.explained_variance_)
+    assert_allclose(other.noise_variance_ / factor**2, one.noise_variance_)
+    covariance = other.get_covariance() @ np.ones(X.shape[1]) / factor**2
+    assert_allclose(covariance, one.get_covariance() @ np.ones(X.shape[1]))
+    back = other.get_precision() @ (other.get_covariance() @ np.ones(X.shape[1]))
+    assert_allclose(back, 1)
+
+
+def test_scores_and_covariances_have_the_unit():
+    X, sigma, _ = make()
+    model = ProbabilisticPCA(2, with_covariance=True, random_state=0)
+    one = unpack(model.fit(X, sigma=sigma).transform(X, sigma=sigma), 2)
+    f = 2.0**-50
+    packed = model.fit(X * f, sigma=sigma * f).transform(X * f, sigma=sigma * f)
+    other = unpack(packed, 2)
+    assert_allclose(other[0] / f, one[0])
+    assert_allclose(other[1] / f**2, one[1])
+
+
+def test_errors_are_broadcast():
+    X, sigma, _ = make()
+    for few, many in [
+        (0.3, np.full(X.shape, 0.3)),
+        (sigma[0], np.tile(sigma[0], (len(X), 1))),
+    ]:
+        found = estimator().fit(X, sigma=few).transform(X, sigma=few)
+        assert_array_equal(found, estimator().fit(X, sigma=many).transform(X, many))
+
+
+def test_files_and_tables(tmp_path):
+    X, sigma, _ = make()
+    X[3] = np.nan
+    sigma[5, 2] = np.inf
+    holes = X.copy()
+    holes[5, 2] = np.nan
+    expected = estimator().fit(holes, sigma=sigma)
+    with h5py.File(tmp_path / "spectra.h5", "w") as file:
+        file["X"], file["sigma"] = X, sigma
+        found = estimator().fit(file["X"], sigma=file["sigma"])
+        assert_array_equal(found.components_, expected.components_)
+        assert_array_equal(
+            found.impute(file["X"], sigma=file["sigma"]),
+            expected.impute(holes, sigma=sigma),
+        )
+    big_endian = np.ma.masked_invalid(X.astype(">f8"))
+    found = estimator().fit(big_endian, sigma=sigma)
+    assert_array_equal(found.components_, expected.components_)
+    complete = make(missing=0)[0]
+    check_tables(estimator(), complete)
+    check_row_permutation(estimator(), X, sigma=sigma)
+
+
+callbacks = pytest.importorskip(
+    "sklearn.callback", reason="callbacks came with scikit-learn 1.9"
+)
+
+
+class StopAfter:
+    """Ends a fit after so many passes."""
+
+    def __init__(self, n):
+        self.n, self.seen = n, 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.seen += context.task_name == "pass"
+        return self.seen >= self.n
+
+
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_callbacks_see_and_stop_passes(with_sigma):
+    X, sigma, _ = make(missing=0.4, wide=True)
+    sigma = sigma if with_sigma else None
+    plain = estimator().fit(X, sigma=sigma)
+    watcher = StopAfter(10**6)
+    watched = estimator().set_callbacks(watcher).fit(X, sigma=sigma)
+    assert watcher.seen == plain.n_iter_ > 2
+    assert_array_equal(watched.components_, plain.components_)
+    stopped = estimator().set_callbacks(StopAfter(2)).fit(X, sigma=sigma)
+    assert stopped.n_iter_ <= 3

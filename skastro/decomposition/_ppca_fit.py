@@ -5,7 +5,6 @@ from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
-from tqdm.auto import tqdm
 
 from . import _ppca_missing, _ppca_weighted
 
@@ -39,8 +38,8 @@ class Fit:
         Least gain in log-likelihood of a pass, per entry.
     max_iter : int
         Passes at most.
-    verbose : int
-        Whether to show a progress bar.
+    progress : Progress
+        Counts passes over all rows, and may end the fit.
 
     Attributes
     ----------
@@ -48,12 +47,13 @@ class Fit:
         Passes over all rows.
     """
 
-    def __init__(self, data, n_components, tol, max_iter, verbose):
+    def __init__(self, data, n_components, tol, max_iter, progress):
         self.data = data
         self.n_components = n_components
         self.tol = tol
         self.max_iter = max_iter
-        self.verbose = verbose
+        self.progress = progress
+        self._stop = False
         self.n_iter = 0
 
     def run(self, mean, rng):
@@ -77,12 +77,9 @@ class Fit:
         mean : ndarray of shape (n_columns,)
             Mean of the model.
         """
-        with tqdm(
-            total=self.max_iter, desc="ProbabilisticPCA", disable=not self.verbose
-        ) as bar:
-            model = self._with_equal_noise(mean, rng, bar)
-            if self.data.sigma is not None:
-                model = self._with_errors(model, bar)
+        model = self._with_equal_noise(mean, rng)
+        if self.data.sigma is not None:
+            model = self._with_errors(model)
         noise = model.noise_variance
         if self.data.sigma is None:
             V, variance = model.basis, model.variance[: self.n_components]
@@ -90,7 +87,7 @@ class Fit:
         V, s, _ = np.linalg.svd(model.loadings, full_matrices=False)
         return V, s**2 + noise, noise, model.mean
 
-    def _with_equal_noise(self, mean, rng, bar):
+    def _with_equal_noise(self, mean, rng):
         """Fit the model with equal noise, for its own sake or as a start."""
         data, n_features = self.data, len(mean)
         size = n_features
@@ -103,7 +100,7 @@ class Fit:
         if data.complete and sample is data:
             self.n_iter = 1  # in closed form
             return model
-        n_entries = data.n_observed.sum() / data.X.shape[0]
+        n_entries = data.n_observed.sum() / data.n_rows
         threshold = self.tol * n_entries
         if sample is not data:
             for _ in range(min(10, self.max_iter)):
@@ -117,7 +114,9 @@ class Fit:
         before = np.inf
         for _ in range(self.max_iter):
             model, gain = _ppca_missing.em_pass(data.blocks(), data.n_observed, model)
-            self._report(bar, gain / n_entries)
+            self._report(gain / n_entries)
+            if self._stop:
+                return model
             # gains are known to the rounding of the traces over the noise
             rounding = model.floor / model.noise_variance * n_entries
             if to_come(gain, before) < threshold or gain < rounding:
@@ -128,7 +127,7 @@ class Fit:
             self._warn(gain / n_entries)
         return model
 
-    def _with_errors(self, model, bar):
+    def _with_errors(self, model):
         """Fit the model with errors of the entries, from the one without."""
         k, n_columns = self.n_components, len(model.mean)
         noise, variance = model.noise_variance, model.variance[:k]
@@ -147,14 +146,14 @@ class Fit:
         for _ in range(max(1, self.max_iter - self.n_iter)):
             new, found = _ppca_weighted.em_pass(self.data.blocks(unit), model, step)
             before, gain = gain, (found - log_likelihood) / n_entries
-            self._report(bar, gain)
+            self._report(gain)
             if gain < -self.tol:
                 # only the step of the noise variance can be too long
                 step /= 4
                 model = replace(model, noise_variance=previous.noise_variance)
                 continue
             previous, log_likelihood, model = model, found, new
-            if to_come(gain, before) < self.tol:
+            if self._stop or to_come(gain, before) < self.tol:
                 break
         else:
             self._warn(gain)
@@ -174,10 +173,9 @@ class Fit:
                 stacklevel=6,
             )
 
-    def _report(self, bar, gain):
+    def _report(self, gain):
         self.n_iter += 1
-        bar.update()
-        bar.set_postfix(gain=f"{gain:.1e}")
+        self._stop = self.progress.step(gain=f"{gain:.1e}")
 
     def _warn(self, gain):
         last = (

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
+from scipy.sparse.linalg import LinearOperator
 
 from ..utils.uncertain import symmetric
 from ._ppca_missing import Listed
@@ -149,3 +150,60 @@ class Observation:
             G = np.matmul(entries.transpose(0, 2, 1), entries)
             gram[rows] = np.where(listed.observed[rows, None, None], G, everything - G)
         return gram
+
+
+def observed(blocks, components, mean, noise_variance, seen):
+    """Yield what blocks of rows tell of their scores.
+
+    Parameters
+    ----------
+    blocks : iterable
+        From `row_blocks`, of all columns.
+    components, mean, noise_variance :
+        See `Observation`; also in columns that were never observed.
+    seen : ndarray of bool of shape (n_features,)
+        The columns that were, which alone count.
+
+    Yields
+    ------
+    likelihood : Likelihood
+    block, missing : ndarray of shape (n_rows, n_features)
+    """
+    if seen.all():
+        seen = slice(None)
+    model = Observation(components[:, seen], mean[seen], noise_variance)
+    for _, block, missing, variance in blocks:
+        variance = None if variance is None else variance[:, seen]
+        yield (
+            model.likelihood(block[:, seen], missing[:, seen], variance),
+            block,
+            missing,
+        )
+
+
+def covariance_operator(components, along, everywhere):
+    """Return ``components.T @ diag(along) @ components + everywhere * I``, not formed.
+
+    Parameters
+    ----------
+    components : ndarray of shape (n_components, n_features)
+        Orthonormal axes.
+    along : ndarray of shape (n_components,)
+        Variances along them.
+    everywhere : float
+        Variance in all directions.
+
+    Returns
+    -------
+    operator : LinearOperator of shape (n_features, n_features)
+    """
+    components = components.astype(np.float64)
+
+    def product(x):
+        low = components @ x
+        return components.T @ (low.T * along).T + everywhere * x
+
+    p = components.shape[1]
+    return LinearOperator(
+        (p, p), matvec=product, rmatvec=product, matmat=product, rmatmat=product
+    )

@@ -266,20 +266,19 @@ def start(blocks, n_components, n_basis, mean, rng):
     Raises
     ------
     ValueError
-        If the squares of the data overflow or underflow in their precision.
+        If the rows do not differ, beyond rounding.
     """
     Y = np.concatenate([block - mean.astype(block.dtype) for _, block, _, _ in blocks])
     missing = np.isnan(Y)
     Y[missing] = 0
-    with np.errstate(over="ignore", under="ignore"):
-        trace = np.einsum("ij,ij->i", Y, Y).sum(dtype=np.float64) / len(Y)
-    number = np.finfo(Y.dtype)
-    if not np.isfinite(trace) or (Y.any() and trace < Y.shape[1] * 1e8 * number.tiny):
+    trace = np.einsum("ij,ij->i", Y, Y).sum(dtype=np.float64) / len(Y)
+    rounding = 2 * np.finfo(Y.dtype).eps * np.abs(mean).max()
+    if not trace > Y.shape[1] * rounding**2:
         raise ValueError(
-            f"X is too {'small' if np.isfinite(trace) else 'large'} for its precision,"
-            f" {Y.dtype}: its squares cannot be told. Multiply it by a constant."
+            "X does not vary: all rows are the same in what is observed, and have no"
+            " components."
         )
-    scale = trace / Y.shape[1] or np.mean(mean**2) or 1.0
+    scale = trace / Y.shape[1]
     if not missing.any():
         V, variance = closed_form(Y, n_basis)
         return finished(mean, V, variance, trace, n_components, scale)

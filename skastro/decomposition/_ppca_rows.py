@@ -3,10 +3,15 @@
 import numpy as np
 from scipy.sparse import issparse
 
+from ..utils.arrays import named, power_of_two, refuse_cube, validate
 from ..utils.sklearn_names import validate_data
 
 #: Rows that a fit begins with; all of them, where there are no more.
 START_ROWS = 2000
+#: Runs of rows that the unit is judged by.
+_RUNS = 20
+#: Sizes of data, and their inverses, whose squares are in no danger.
+_SAFE = 2.0**20
 
 
 def as_rows(estimator, X, *, reset):
@@ -28,7 +33,10 @@ def as_rows(estimator, X, *, reset):
     -------
     X : array of two dimensions, or the object itself
     """
-    if is_stored(X):
+    bare, _ = named(X, "X")
+    refuse_cube(bare)
+    if is_stored(bare):
+        X = bare
         validate_data(estimator, X, skip_check_array=True, reset=reset)
         if reset and X.shape[0] < 2:
             raise ValueError(
@@ -36,10 +44,10 @@ def as_rows(estimator, X, *, reset):
                 " minimum of 2 is required."
             )
         return X
-    return validate_data(
+    return validate(
         estimator,
         X,
-        dtype=[np.float64, np.float32],
+        allow_nan=True,
         ensure_all_finite=False,
         ensure_min_samples=2 if reset else 1,
         reset=reset,
@@ -71,27 +79,20 @@ def working_dtype(X):
     return np.dtype("f4" if dtype.kind == "f" and dtype.itemsize <= 4 else "f8")
 
 
-def as_sigma(sigma, X):
-    """Validate the shape of the errors of X.
+def unit_for(X):
+    """Return a power of two by which data are to be divided before they are squared.
 
-    Raises
-    ------
-    ValueError
-        If the shape is not that of X.
+    It is judged by some of the rows, and is 1 where squares are in no danger: a
+    division by it changes no digit, but costs a copy.
     """
-    if sigma is None:
-        return None
-    if not is_stored(sigma):
-        sigma = np.asarray(sigma)
-    if sigma.shape != X.shape:
-        raise ValueError(
-            f"`sigma` must have the shape of X, {X.shape}, got {sigma.shape}: one"
-            " 1-sigma error for each entry."
-        )
-    return sigma
+    n_rows = X.shape[0]
+    run = -(-min(n_rows, START_ROWS) // _RUNS)
+    starts = np.unique(np.linspace(0, n_rows - run, _RUNS).astype(int))
+    unit = power_of_two(np.concatenate([np.asarray(X[s : s + run]) for s in starts]))
+    return 1.0 if 1 / _SAFE <= unit <= _SAFE else unit
 
 
-def row_blocks(X, sigma, size, columns=None, check=True):
+def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
     """Iterate over blocks of rows.
 
     Parameters
@@ -99,17 +100,22 @@ def row_blocks(X, sigma, size, columns=None, check=True):
     X : array of shape (n_samples, n_features)
         From `as_rows`.
     sigma : array of the same shape or None
-        1-sigma errors, from `as_sigma`.
+        1-sigma errors, from `broadcast_errors`; infinite ones make an entry missing.
     size : int
         Rows of a block.
     columns : ndarray of int or None
         The columns wanted; all by default.
     check : bool, default=True
         Whether to look at the values, which once is enough.
+    unit : float, default=1.0
+        What data and errors are divided by.
+    kept : ndarray of int or None
+        The rows wanted, in rising order; all by default.
 
     Yields
     ------
     rows : slice
+        Of all rows, or of those kept.
     block : ndarray of shape (n_rows, n_columns)
         float32 or float64, NaN where missing; may be a view of X, so read only.
     missing : ndarray of bool of the same shape
@@ -119,13 +125,14 @@ def row_blocks(X, sigma, size, columns=None, check=True):
     Raises
     ------
     ValueError
-        If X is infinite anywhere, or sigma not positive and finite where X is
-        observed.
+        If X is infinite anywhere, or sigma not positive where X is observed.
     """
     dtype = working_dtype(X)
-    for start in range(0, X.shape[0], size):
-        rows = slice(start, min(start + size, X.shape[0]))
-        block = np.asarray(X[rows])
+    n_rows = X.shape[0] if kept is None else len(kept)
+    for start in range(0, n_rows, size):
+        rows = slice(start, min(start + size, n_rows))
+        taken = rows if kept is None else kept[rows]
+        block = np.asarray(X[taken])
         if columns is not None:
             block = block[:, columns]
         block = np.asarray(block, dtype=dtype)
@@ -135,46 +142,60 @@ def row_blocks(X, sigma, size, columns=None, check=True):
             raise ValueError(
                 f"Input X contains infinity, in row {row}; a missing value is NaN."
             )
+        if unit != 1:
+            block = block / dtype.type(unit)
         variance = None
         if sigma is not None:
-            errors = np.asarray(sigma[rows])
+            errors = np.asarray(sigma[taken])
             errors = errors if columns is None else errors[:, columns]
-            errors = errors.astype(dtype)
-            errors[missing] = 1.0
-            if check and not np.all((errors > 0) & np.isfinite(errors)):
-                row, column = np.argwhere(~((errors > 0) & np.isfinite(errors)))[0]
+            errors = errors.astype(dtype, order="C")
+            unseen = np.isposinf(errors) & ~missing
+            if unseen.any():
+                missing |= unseen
+                block = np.where(unseen, dtype.type(np.nan), block)
+            errors[missing] = unit
+            if check and not np.all(errors > 0):
+                row, column = np.argwhere(~(errors > 0))[0]
                 raise ValueError(
-                    "`sigma` must be positive and finite where X is observed, got"
+                    "`sigma` must be positive where X is observed, got"
                     f" {errors[row, column]} in row {start + row}; set such an entry"
-                    " of X to NaN if it is to be ignored."
+                    " of X to NaN, or its error to infinity, if it is to be ignored."
                 )
+            if unit != 1:
+                errors /= dtype.type(unit)
             with np.errstate(over="ignore"):
                 variance = errors**2
             if check and not np.isfinite(variance).all():
                 row, column = np.argwhere(~np.isfinite(variance))[0]
                 raise ValueError(
-                    f"`sigma` is too large to be squared in {dtype}, got"
-                    f" {errors[row, column]} in row {start + row}; set such an entry"
-                    " of X to NaN if it is to be ignored."
+                    f"`sigma` is too large beside X to be squared in {dtype}, got"
+                    f" {sigma[start + row][column]} in row {start + row}; set such an"
+                    " entry of X to NaN if it is to be ignored."
                 )
         yield rows, block, missing, variance
 
 
-def column_means(X, sigma, size):
-    """Return how often each column is observed, and its mean then.
+def column_means(X, sigma, size, unit=1.0):
+    """Return how often each column is observed, its mean then, and rows with anything.
 
-    Looks at all values, and raises as `row_blocks` does.
+    Looks at all values, and raises as `row_blocks` does. Means are in a unit; rows are
+    None if each has something.
     """
     n_features = X.shape[1]
     count, total = np.zeros(n_features, np.intp), np.zeros(n_features)
-    for _, block, missing, _ in row_blocks(X, sigma, size):
+    kept, blank = [], False
+    for rows, block, missing, _ in row_blocks(X, sigma, size, unit=unit):
         count += len(block)
+        seen = np.arange(rows.start, rows.stop)
         if missing.any():
             holes = np.flatnonzero(missing)
             count -= np.bincount(holes % n_features, minlength=n_features)
             block = np.where(missing, 0, block)
+            seen = seen[~missing.all(axis=1)]
+            blank |= len(seen) < len(block)
+        kept.append(seen)
         total += np.ones(len(block), block.dtype) @ block
-    return count, total / np.maximum(count, 1)
+    return count, total / np.maximum(count, 1), np.concatenate(kept) if blank else None
 
 
 class Rows:
@@ -183,51 +204,102 @@ class Rows:
     Parameters
     ----------
     X, sigma : array of shape (n_samples, n_features)
-        From `as_rows` and `as_sigma`; `sigma` may be None.
+        From `as_rows` and `broadcast_errors`; `sigma` may be None.
     batch_size : int
         Rows of a block.
     columns : ndarray of int or None
         Columns that are observed; None for all.
     n_observed : ndarray of shape (n_columns,)
         How often.
+    unit : float, default=1.0
+        What data and errors are divided by.
+    kept : ndarray of int or None
+        Rows with anything observed; None for all.
     """
 
-    def __init__(self, X, sigma, batch_size, columns, n_observed):
+    def __init__(self, X, sigma, batch_size, columns, n_observed, unit=1.0, kept=None):
+        self.n_rows = X.shape[0] if kept is None else len(kept)
+        self.kept = kept
         self.X = X
         self.sigma = sigma
         self.batch_size = batch_size
         self.columns = columns
         self.n_observed = n_observed
+        self.unit = unit
 
     @property
     def complete(self):
         """Whether nothing is missing and there are no errors."""
-        return self.sigma is None and bool((self.n_observed == self.X.shape[0]).all())
+        return self.sigma is None and bool((self.n_observed == self.n_rows).all())
 
-    def blocks(self, unit=None):
-        """Iterate over blocks, in a unit; their values have been looked at before."""
-        blocks = row_blocks(
-            self.X, self.sigma, self.batch_size, self.columns, check=False
+    def blocks(self, unit=1.0):
+        """Iterate over blocks, in a further unit; values have been looked at before."""
+        yield from row_blocks(
+            self.X,
+            self.sigma,
+            self.batch_size,
+            self.columns,
+            check=False,
+            unit=self.unit * unit,
+            kept=self.kept,
         )
-        for rows, block, missing, variance in blocks:
-            if unit is not None:
-                block, variance = block / unit, variance / unit**2
-            yield rows, block, missing, variance
 
     def sample(self, rng, run=50):
-        """Return some rows, drawn in runs; all of them if there are few."""
-        n_rows = self.X.shape[0]
-        if n_rows <= START_ROWS:
+        """Return some rows, drawn in runs, without errors; all if there are few."""
+        if self.n_rows <= START_ROWS:
             return self
-        starts = np.arange(0, n_rows, run)
-        chosen = np.sort(rng.choice(len(starts), START_ROWS // run, replace=False))
-        rows = [np.asarray(self.X[s : s + run]) for s in starts[chosen]]
-        X = np.concatenate(rows)
+        starts = np.arange(0, self.n_rows, run)
+        starts = np.sort(rng.choice(starts, START_ROWS // run, replace=False))
+        runs = [slice(s, min(s + run, self.n_rows)) for s in starts]
+        if self.kept is not None:
+            runs = [self.kept[rows] for rows in runs]
+        X = np.concatenate([np.asarray(self.X[rows]) for rows in runs])
+        if self.sigma is not None:
+            errors = np.concatenate([np.asarray(self.sigma[rows]) for rows in runs])
+            if np.isposinf(errors).any():
+                X = np.where(np.isposinf(errors), X.dtype.type(np.nan), X)
         used = X if self.columns is None else X[:, self.columns]
         n_observed = np.count_nonzero(~np.isnan(used), axis=0)
-        return Rows(X, None, self.batch_size, self.columns, n_observed)
+        return Rows(X, None, self.batch_size, self.columns, n_observed, self.unit)
 
     def typical_variance(self):
-        """Return the median of the squared errors of the first block."""
-        _, _, missing, variance = next(iter(self.blocks()))
-        return float(np.median(variance[~missing])) if not missing.all() else 0.0
+        """Return the median of the squared errors of the first rows that have any."""
+        for _, _, missing, variance in self.blocks():
+            if not missing.all():
+                return float(np.median(variance[~missing]))
+        return 0.0
+
+
+def rows_of(X, sigma, batch_size):
+    """Return the rows and columns of a fit in which anything is observed.
+
+    Looks at all values.
+
+    Parameters
+    ----------
+    X, sigma : array of shape (n_samples, n_features)
+        From `as_rows` and `broadcast_errors`; `sigma` may be None.
+    batch_size : int
+        Rows of a block.
+
+    Returns
+    -------
+    data : Rows
+    mean : ndarray of shape (n_columns,)
+        Means of what is observed, in the unit of `data`.
+    n_observed : ndarray of shape (n_features,)
+        In how many rows each column of X is observed.
+
+    Raises
+    ------
+    ValueError
+        If nothing is, or as `row_blocks` does.
+    """
+    unit = unit_for(X)
+    n_observed, mean, kept = column_means(X, sigma, batch_size, unit)
+    columns = np.flatnonzero(n_observed)
+    if not len(columns):
+        raise ValueError("X has no observed value: all of its entries are missing.")
+    some = columns if len(columns) < len(n_observed) else None
+    data = Rows(X, sigma, batch_size, some, n_observed[columns], unit, kept)
+    return data, mean[columns], n_observed

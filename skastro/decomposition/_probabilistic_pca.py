@@ -3,21 +3,27 @@
 import numbers
 
 import numpy as np
-from scipy.sparse.linalg import LinearOperator
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..utils import uncertain
+from ..utils.arrays import as_matrix, broadcast_errors, refuse_errors_as_y
 from ..utils.estimator import SkastroEstimator
+from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.sklearn_names import Interval, _fit_context
 from ._ppca_fit import Fit
-from ._ppca_likelihood import Observation
-from ._ppca_rows import Rows, as_rows, as_sigma, column_means, row_blocks, working_dtype
+from ._ppca_likelihood import covariance_operator, observed
+from ._ppca_rows import (
+    as_rows,
+    row_blocks,
+    rows_of,
+    working_dtype,
+)
 
 
 class ProbabilisticPCA(
-    ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
+    LongFit, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
 ):
     r"""Probabilistic PCA by maximum likelihood, with missing and uncertain entries.
 
@@ -150,6 +156,7 @@ class ProbabilisticPCA(
         self.verbose = verbose
         self.random_state = random_state
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sigma=None):
         """Fit axes, variances, mean and noise.
@@ -158,11 +165,13 @@ class ProbabilisticPCA(
         ----------
         X : array-like of shape (n_samples, n_features)
             Data, NaN where missing. Kept in float32 if it is. An ``np.memmap`` or an
-            object that slices like an array (h5py, zarr) is read in blocks.
+            object that slices like an array (h5py, zarr) is read in blocks. Rows in
+            which nothing was observed do not count.
         y : None
             Ignored.
         sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors. Any value will do where X is missing.
+            1-sigma errors; or one for all, or one for each column. Infinity means not
+            observed. Any value will do where X is missing.
 
         Returns
         -------
@@ -172,42 +181,33 @@ class ProbabilisticPCA(
         Raises
         ------
         ValueError
-            If `n_components` is too large, X infinite anywhere or missing everywhere,
-            or `sigma` of another shape, or not positive where X is observed.
+            If `n_components` is too large, X infinite anywhere, missing everywhere or
+            nowhere different, or `sigma` of another shape, or not positive where X is
+            observed.
 
         Warns
         -----
         ConvergenceWarning
             If `max_iter` passes were not enough for `tol`.
         """
+        refuse_errors_as_y(self, X, y)
         X = as_rows(self, X, reset=True)
-        sigma = as_sigma(sigma, X)
-        n_samples, n_features = X.shape
-        if self.n_components >= min(n_samples, n_features):
+        if sigma is not None:
+            sigma = broadcast_errors(sigma, X.shape)
+        n_features = X.shape[1]
+        data, mean, self.n_observed_ = rows_of(X, sigma, self.batch_size)
+        columns, unit = np.flatnonzero(self.n_observed_), data.unit
+        if self.n_components >= min(data.n_rows, len(columns)):
             raise ValueError(
                 f"n_components={self.n_components} must be less than the numbers of"
-                f" rows and columns, got n_samples={n_samples},"
+                f" rows and columns in which anything is observed, {data.n_rows} and"
+                f" {len(columns)}; X has n_samples={X.shape[0]} and"
                 f" n_features={n_features}."
             )
-        self.n_observed_, mean = column_means(X, sigma, self.batch_size)
-        columns = np.flatnonzero(self.n_observed_)
-        if self.n_components >= len(columns):
-            raise ValueError(
-                f"n_components={self.n_components} must be less than the number of"
-                f" columns that are observed in any row, {len(columns)} of"
-                f" {n_features}."
-            )
-        data = Rows(
-            X,
-            sigma,
-            self.batch_size,
-            columns if len(columns) < n_features else None,
-            self.n_observed_[columns],
-        )
-        fit = Fit(data, self.n_components, self.tol, self.max_iter, self.verbose)
-        V, variance, noise, mean = fit.run(
-            mean[columns], check_random_state(self.random_state)
-        )
+        with Progress(self, self.max_iter, "ProbabilisticPCA", "pass") as progress:
+            fit = Fit(data, self.n_components, self.tol, self.max_iter, progress)
+            rng = check_random_state(self.random_state)
+            V, variance, noise, mean = fit.run(mean, rng)
         self.n_iter_ = fit.n_iter
         dtype = working_dtype(X)
         largest = np.abs(V).argmax(axis=0)
@@ -215,11 +215,12 @@ class ProbabilisticPCA(
         self.components_ = np.zeros((self.n_components, n_features), dtype)
         self.components_[:, columns] = V.T
         self.mean_ = np.full(n_features, np.nan, dtype)
-        self.mean_[columns] = mean
-        self.noise_variance_ = float(noise)
+        self.mean_[columns] = mean * unit
         total = variance.sum() + noise * (len(columns) - self.n_components)
-        self.explained_variance_ = variance.astype(dtype)
         self.explained_variance_ratio_ = (variance / total).astype(dtype)
+        self.explained_variance_ = variance.astype(np.float64) * unit**2
+        self.noise_variance_ = float(noise) * unit**2
+        self._unit = unit
         self._weighted = sigma is not None
         return self
 
@@ -259,16 +260,18 @@ class ProbabilisticPCA(
             `with_covariance`, scores of highest likelihood and their packed
             covariances, in more columns and in float64.
         """
-        signal = self._signal()
+        unit = self._fitted_unit()
+        signal = self._signal() / unit**2
         found = []
         for model, block, _ in self._likelihoods(X, sigma):
             n_rows = len(model.linear)
             if self.with_covariance:
                 scores, covariance = model.combine(1 / (uncertain.WIDE * signal))
                 shape = (n_rows, *covariance.shape[1:])
-                scores = uncertain.pack(scores, np.broadcast_to(covariance, shape))
+                covariance = np.broadcast_to(covariance * unit**2, shape)
+                scores = uncertain.pack(scores * unit, covariance)
             else:
-                scores = model.combine(1 / signal)[0].astype(block.dtype)
+                scores = (model.combine(1 / signal)[0] * unit).astype(block.dtype)
             found.append(scores)
         return np.concatenate(found)
 
@@ -286,7 +289,7 @@ class ProbabilisticPCA(
             NaN in columns that were never observed.
         """
         check_is_fitted(self)
-        X, k = np.asarray(X), len(self.components_)
+        X, k = as_matrix(X, "X"), len(self.components_)
         if X.ndim != 2 or X.shape[1] not in (k, uncertain.n_packed(k)):
             raise ValueError(
                 f"X must have {k} columns, the scores, got an array of shape {X.shape}."
@@ -309,13 +312,16 @@ class ProbabilisticPCA(
             X, with observed entries as they are; NaN only in columns that were never
             observed.
         """
-        signal = self._signal()
+        unit = self._fitted_unit()
+        signal = self._signal() / unit**2
         filled, start = None, 0
-        for model, block, missing in self._likelihoods(X, sigma, every_column=True):
+        for model, block, missing in self._likelihoods(X, sigma):
             if filled is None:
                 filled = np.empty((len(X), block.shape[1]), block.dtype)
             scores, _ = model.combine(1 / signal)
-            expected = scores.astype(block.dtype) @ self.components_ + self.mean_
+            scores = (scores * unit).astype(block.dtype)
+            expected = scores @ self.components_ + self.mean_
+            block = block * block.dtype.type(unit)
             filled[start : start + len(block)] = np.where(missing, expected, block)
             start += len(block)
         return filled
@@ -335,11 +341,14 @@ class ProbabilisticPCA(
         log_likelihood : ndarray of shape (n_samples,)
             Natural logarithms; 0 for a row without observed entries.
         """
-        signal = self._signal()
-        components = self.components_[:, self.n_observed_ > 0]
+        unit = self._fitted_unit()
+        signal = self._signal() / unit**2
+        seen = slice(None) if self.n_observed_.all() else self.n_observed_ > 0
+        components = self.components_[:, seen]
         return np.concatenate(
             [
-                model.log_density(components, signal, missing)
+                model.log_density(components, signal, missing[:, seen])
+                - np.count_nonzero(~missing[:, seen], axis=1) * np.log(unit)
                 for model, _, missing in self._likelihoods(X, sigma)
             ]
         )
@@ -371,8 +380,9 @@ class ProbabilisticPCA(
         covariance : LinearOperator of shape (n_features, n_features)
             ``covariance @ x`` multiplies without forming the matrix.
         """
-        signal = self._signal()
-        return self._operator(signal, self.noise_variance_)
+        return covariance_operator(
+            self.components_, self._signal(), self.noise_variance_
+        )
 
     def get_precision(self):
         """Return the inverse of the covariance of the model.
@@ -383,29 +393,22 @@ class ProbabilisticPCA(
             ``precision @ x`` multiplies without forming the matrix.
         """
         signal, noise = self._signal(), self.noise_variance_
-        return self._operator(-signal / (noise * (signal + noise)), 1 / noise)
+        along = -signal / noise / (signal + noise)
+        return covariance_operator(self.components_, along, 1 / noise)
 
-    def _operator(self, along, everywhere):
-        components = self.components_.astype(np.float64)
-
-        def product(x):
-            low = components @ x
-            return components.T @ (low.T * along).T + everywhere * x
-
-        p = components.shape[1]
-        return LinearOperator(
-            (p, p), matvec=product, rmatvec=product, matmat=product, rmatmat=product
-        )
+    def _fitted_unit(self):
+        check_is_fitted(self)
+        return self._unit
 
     def _signal(self):
         """Return the prior variances of the scores."""
         check_is_fitted(self)
-        variance = self.explained_variance_.astype(np.float64)
-        floor = 1e-12 * max(variance[0], np.finfo(np.float32).tiny)
+        variance = self.explained_variance_
+        floor = 1e-12 * max(variance[0], float(np.finfo("f4").tiny) * self._unit**2)
         return np.maximum(variance - self.noise_variance_, floor)
 
-    def _likelihoods(self, X, sigma, every_column=False):
-        """Yield the likelihood of the scores, the data and what is missing."""
+    def _likelihoods(self, X, sigma):
+        """Return likelihoods of scores, data and what is missing, in the unit."""
         check_is_fitted(self)
         X = as_rows(self, X, reset=False)
         if self._weighted and sigma is None:
@@ -418,23 +421,16 @@ class ProbabilisticPCA(
                 "`sigma` must be None, since the noise was fitted without it; give"
                 " `sigma` to fit too."
             )
-        sigma = as_sigma(sigma, X)
-        used = self.n_observed_ > 0
-        columns = None if used.all() else np.flatnonzero(used)
-        dtype = working_dtype(X)
-        observation = Observation(
-            self.components_[:, used].astype(dtype),
-            self.mean_[used],
-            self.noise_variance_,
+        if sigma is not None:
+            sigma = broadcast_errors(sigma, X.shape)
+        unit = self._unit
+        return observed(
+            row_blocks(X, sigma, self.batch_size, unit=unit),
+            self.components_.astype(working_dtype(X)),
+            self.mean_ / unit,
+            self.noise_variance_ / unit**2,
+            self.n_observed_ > 0,
         )
-        for rows, block, missing, variance in row_blocks(
-            X, sigma, self.batch_size, columns
-        ):
-            model = observation.likelihood(block, missing, variance)
-            if every_column and columns is not None:
-                block = np.asarray(X[rows], dtype=dtype)
-                missing = np.isnan(block)
-            yield model, block, missing
 
     @property
     def _n_features_out(self):

@@ -266,8 +266,9 @@ def validate(estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, **checks):
     owner = type(estimator).__name__
     X, names = named(X, "X", allow_nan=allow_nan, owner=owner)
     refuse_cube(X)
-    checks = {"dtype": [np.float64, np.float32]} | checks
-    checks |= {"ensure_all_finite": "allow-nan" if allow_nan else True, "reset": reset}
+    finite = "allow-nan" if allow_nan else True
+    defaults = {"dtype": [np.float64, np.float32], "ensure_all_finite": finite}
+    checks = defaults | checks | {"reset": reset}
     if not (isinstance(y, str) and y == _NO_Y):
         checks["y"] = plain(y, "y", allow_nan=False, owner=owner)
     if names is None:
@@ -315,13 +316,20 @@ def refuse_errors_as_y(estimator, X, y):
     Estimators that learn nothing from y still let one pass, since a pipeline hands it
     to all of its steps.
     """
-    shape = np.shape(X)
-    if y is None or len(shape) != 2 or shape[1] < 2 or np.shape(y) != tuple(shape):
+    if y is None:
+        return
+    shape = _shape(X)
+    if len(shape) != 2 or shape[1] < 2 or _shape(y) != shape:
         return
     raise ValueError(
-        f"`y` has the shape of X, {tuple(shape)}, and {type(estimator).__name__} learns"
+        f"`y` has the shape of X, {shape}, and {type(estimator).__name__} learns"
         " nothing from y. If these are errors, pass sigma=..., by name."
     )
+
+
+def _shape(values):
+    shape = getattr(values, "shape", None)
+    return tuple(np.asarray(values).shape if shape is None else shape)
 
 
 # -- errors
@@ -396,7 +404,7 @@ def check_errors(sigma, X, name="sigma", allow_zero=False):
     ValueError
         If it has another shape, or is not positive where X is observed.
     """
-    sigma = np.array(broadcast_errors(sigma, X.shape, name), dtype=X.dtype)
+    sigma = np.array(broadcast_errors(sigma, X.shape, name), dtype=X.dtype, order="C")
     unseen = np.isposinf(sigma)
     observed = ~np.isnan(X)
     if np.any(unseen & observed):

@@ -57,7 +57,7 @@ class Progress:
         Whose `fit`, decorated with `long_fit`, this is in. Callbacks see the first
         `Progress` of a fit.
     total : int
-        Number of steps, at most.
+        Number of steps, at most; callbacks do not see any beyond.
     description : str
         What the bar calls them.
     unit : str, default="it"
@@ -70,6 +70,7 @@ class Progress:
         self._description = description
         self._unit = unit
         self._context = None
+        self._n_steps = 0
 
     def __enter__(self):
         from tqdm.auto import tqdm
@@ -101,7 +102,8 @@ class Progress:
         if shown:
             self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
-        if self._context is None:
+        self._n_steps += 1
+        if self._context is None or self._n_steps > self._total:
             return False
         task = self._context.subcontext(task_name=self._unit)
         task.call_on_fit_task_begin(estimator=self._estimator)
