@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
+import sklearn
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.decomposition import non_negative_factorization
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, KFold
 
 from skastro.datasets import make_line_maps
 from skastro.decomposition import LineMapNMF, LineMapNMFEnsemble
@@ -16,7 +18,18 @@ from skastro.decomposition._nmf_hals import factorise
 from skastro.decomposition._nmf_runs import random_start
 from skastro.metrics import component_mae, match_components
 from skastro.model_selection import choose_n_components, held_out_entries_scorer
-from skastro.testing import line_maps
+from skastro.model_selection._line_maps import _held_out
+from skastro.testing import (
+    check_empty_rows_do_not_matter,
+    check_errors_travel,
+    check_missing_equals_masked,
+    check_refit_identical,
+    check_row_permutation,
+    check_scale_equivariance,
+    check_single_precision,
+    check_tables,
+    line_maps,
+)
 
 
 @pytest.fixture(scope="module")
@@ -241,12 +254,16 @@ def test_scenes():
 
 def test_bad_input(data):
     X = data.X
-    with pytest.raises(ValueError, match=r"Line\(s\) 3 .*no positive intensity"):
-        LineMapNMF().fit(np.where(np.arange(10) == 3, 0, X))
-    with pytest.raises(ValueError, match=r"Line\(s\) 3 .*NaN in every pixel"):
+    with pytest.raises(ValueError, match=r"No line of X has a positive intensity"):
+        LineMapNMF().fit(-np.abs(X))
+    with pytest.raises(ValueError, match=r"Line\(s\) 3 .*not observed in any pixel"):
         LineMapNMF().fit(np.where(np.arange(10) == 3, np.nan, X))
     with pytest.raises(ValueError, match="All pixels of X are blank"):
         LineMapNMF().fit(np.full_like(X, np.nan))
+    with pytest.raises(ValueError, match=r"reshape\(-1, 10\)"):
+        LineMapNMF().fit(X.reshape(20, 20, 10))
+    with pytest.raises(ValueError, match="`y` has the shape of X.*sigma="):
+        LineMapNMF().fit(X, X)
     with pytest.raises(ValueError, match="must be positive"):
         LineMapNMF().fit(X, sigma=np.zeros_like(X))
     with pytest.raises(ValueError, match="takes neither NaN nor `sigma`"):
@@ -260,3 +277,149 @@ def test_bad_input(data):
     blank = X.copy()
     blank[5] = np.nan
     assert np.isnan(LineMapNMF(random_state=0).fit_transform(blank)[5]).all()
+
+
+@pytest.mark.parametrize("scene", ["protostellar", "high_z"])
+@pytest.mark.parametrize("noise_seed", [1, 2])
+@pytest.mark.parametrize(
+    "cv", [3, KFold(3, shuffle=True, random_state=0), 5, "all pixels"]
+)
+def test_searches_find_the_number_of_components(scene, noise_seed, cv):
+    """Also where folds are blocks of the sky, of which some lack a component."""
+    data = make_line_maps(scene, random_state=noise_seed)
+    if cv == "all pixels":
+        cv = [(np.arange(len(data.X)),) * 2]
+    search = GridSearchCV(
+        LineMapNMF(random_state=0),
+        {"n_components": [2, 3, 4]},
+        scoring=held_out_entries_scorer,
+        cv=cv,
+        error_score="raise",
+    ).fit(data.X)
+    assert search.best_params_ == {"n_components": 3}
+
+
+def test_held_out_entries_are_predicted_by_least_squares(data):
+    """Pixel by pixel, with a solver of its own; the profiles are the true ones."""
+    scene = make_line_maps("protostellar", map_shape=(20, 20), snr=None)
+    sigma = 0.01 * scene.X.mean(axis=0)
+    X = scene.X + sigma * np.random.default_rng(0).normal(size=scene.X.shape)
+    nmf = LineMapNMF(3, random_state=0).fit(X)
+    nmf.components_ = scene.components
+    rng, squares = np.random.RandomState(0), []
+    for mask in [_held_out(X, 0.1, rng) for _ in range(3)]:
+        brightest = np.where(mask, 0, X).max(axis=0)
+        for x, held in zip(X, mask, strict=True):
+            A = (scene.components / sigma).T
+            maps = np.linalg.lstsq(A[~held], (x / sigma)[~held], rcond=None)[0]
+            predicted = np.clip(maps @ scene.components, 0, brightest)
+            squares.extend((((x - predicted) / sigma) ** 2)[held])
+    score = held_out_entries_scorer(nmf, X, sigma=sigma)
+    assert score == pytest.approx(-np.log(np.mean(squares)), abs=0.01)
+
+
+def test_errors_are_routed_to_the_scorer(data):
+    sigma = np.random.default_rng(0).uniform(0.5, 2, data.X.shape) * data.X.mean(axis=0)
+    with sklearn.config_context(enable_metadata_routing=True):
+        model = LineMapNMF(3, random_state=0).set_fit_request(sigma=True)
+        scorer = held_out_entries_scorer.set_score_request(sigma=True)
+    check_errors_travel(
+        model, data.X, np.zeros(len(data.X)), sigma, cv=3, scoring=scorer
+    )
+
+
+def test_nothing_to_hold_out_is_an_error(data):
+    nmf = LineMapNMF(1, random_state=0).fit(data.X)
+    lonely = np.full((5, 10), np.nan)
+    lonely[:, 0] = 1
+    with pytest.raises(ValueError, match="two or more lines"):
+        held_out_entries_scorer(nmf, lonely)
+
+
+@pytest.mark.parametrize("model", [LineMapNMF, LineMapNMFEnsemble])
+def test_dark_lines_are_zero_and_do_not_move_the_rest(model, data):
+    options = {"n_members": 5} if model is LineMapNMFEnsemble else {}
+    options |= {"random_state": 0}
+    plain = model(3, **options).fit(data.X)
+    X = np.insert(data.X, 2, -0.1, axis=1)
+    with pytest.warns(UserWarning, match=r"Line\(s\) 2 of X have no positive"):
+        nmf = model(3, **options).fit(X)
+    assert not nmf.components_[:, 2].any()
+    assert_array_equal(np.delete(nmf.components_, 2, axis=1), plain.components_)
+    assert_array_equal(nmf.transform(X), plain.transform(data.X))
+    assert not nmf.inverse_transform(nmf.transform(X))[:, 2].any()
+    assert nmf.score(X) < 1
+    if model is LineMapNMFEnsemble:
+        assert not nmf.components_std_[:, 2].any()
+        assert nmf.member_components_.shape == (5, 3, 11)
+
+
+MODELS = [
+    LineMapNMF(2, random_state=0),
+    LineMapNMF(2, solver="hals", n_init=3, select="distinct", random_state=0),
+    LineMapNMFEnsemble(2, n_members=4, random_state=0),
+]
+
+
+@pytest.mark.parametrize("model", MODELS)
+@settings(max_examples=5, deadline=None)
+@given(line_maps(), st.booleans())
+def test_masked_is_missing(model, made, with_sigma):
+    X = made[0].copy()
+    X[::7, 1] = X[3, :2] = np.nan
+    sigma = np.abs(made[0]).mean(axis=0) if with_sigma else None
+    check_missing_equals_masked(model, X, sigma=sigma)
+    check_empty_rows_do_not_matter(model, X, sigma=sigma, rtol=0)
+
+
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_unit_does_not_matter(model, with_sigma, data):
+    X, sigma = data.X, 0.01 * data.X.mean(axis=0) if with_sigma else None
+    if with_sigma and model is MODELS[0]:
+        model = clone(model).set_params(solver="hals")
+    check_scale_equivariance(model, X, sigma=sigma, degree=0)
+    check_single_precision(model, X, sigma=sigma, degree=0, rtol=0.02)
+    check_row_permutation(model, X, sigma=sigma, rtol=1e-4)
+    check_refit_identical(model, X, **({"sigma": sigma} if with_sigma else {}))
+
+
+def test_tables_are_taken(data):
+    check_tables(MODELS[0], data.X)
+
+
+class StopAfter:
+    """Ends a fit after so many steps."""
+
+    def __init__(self, n):
+        self.n, self.seen = n, 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.seen += context.task_name == "it"
+        return self.seen >= self.n
+
+
+@pytest.mark.parametrize("n_jobs", [None, 2])
+def test_callbacks_see_and_stop_members(data, n_jobs):
+    pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
+    ensemble = LineMapNMFEnsemble(3, n_members=12, n_jobs=n_jobs, random_state=0)
+    plain = clone(ensemble).fit(data.X)
+    watcher = StopAfter(99)
+    watched = clone(ensemble).set_callbacks(watcher).fit(data.X)
+    assert watcher.seen == 12
+    assert_array_equal(watched.components_, plain.components_)
+    stopped = clone(ensemble).set_callbacks(StopAfter(5)).fit(data.X)
+    n = len(stopped.member_losses_)
+    # those that had begun are finished
+    assert 5 <= n < 12
+    assert len(stopped.member_components_) == len(stopped.member_alphas_) == n
+    assert_array_equal(stopped.member_losses_, plain.member_losses_[:n])

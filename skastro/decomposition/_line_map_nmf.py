@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..utils.progress import Progress, long_fit
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._nmf_base import BlendedMaps
 from ._nmf_consensus import fits_equally, overlap
@@ -74,7 +75,7 @@ class LineMapNMF(BlendedMaps):
     n_iter_ : int
         Passes of the best start.
     line_scale_ : ndarray of shape (n_lines,) or None
-        Mean of each line.
+        Mean of each line; 0 for one that is dark everywhere.
     n_features_in_ : int
         Number of lines.
     feature_names_in_ : ndarray of shape (n_lines,)
@@ -154,6 +155,7 @@ class LineMapNMF(BlendedMaps):
         self.random_state = random_state
         self.verbose = verbose
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sigma=None):
         """Find the profiles.
@@ -165,7 +167,8 @@ class LineMapNMF(BlendedMaps):
         y : ignored
             There for scikit-learn.
         sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors.
+            1-sigma errors; or one for all, or one for each line. Infinity means not
+            observed.
 
         Returns
         -------
@@ -174,15 +177,16 @@ class LineMapNMF(BlendedMaps):
         Raises
         ------
         ValueError
-            If lines are without data or intensity, all pixels are blank, errors are not
+            If a line is without data, all pixels are blank or dark, errors are not
             positive, or the solver does not take the data.
 
         Warns
         -----
         UserWarning
-            If there are as many components as lines.
+            If a line has no positive intensity in any pixel, or there are as many
+            components as lines.
         """
-        problem = self._problem(X, sigma)
+        problem = self._problem(X, y, sigma)
         k = self.n_components
         solver = self.solver
         if solver == "auto":
@@ -199,7 +203,8 @@ class LineMapNMF(BlendedMaps):
         else:
             how = descend, penalties, self.max_iter, self.tol
         jobs = [(problem, k, seed, *how[1:]) for seed in seeds]
-        runs = many(how[0], jobs, self.n_jobs, self.verbose, "starts")
+        with Progress(self, len(jobs), "starts") as progress:
+            runs = many(how[0], jobs, self.n_jobs, progress)
         if self.select == "distinct":
             figures = np.array([overlap(V, H) for V, H, *_ in runs])
             figures[~fits_equally(problem, [run[2] for run in runs], k)] = np.inf

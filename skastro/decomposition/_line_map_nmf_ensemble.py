@@ -5,6 +5,7 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import check_random_state
 
+from ..utils.progress import Progress, long_fit
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._line_map_nmf import SEEDS
 from ._nmf_base import BlendedMaps
@@ -88,7 +89,7 @@ class LineMapNMFEnsemble(BlendedMaps):
     n_iter_ : int
         Passes of the longest run.
     line_scale_ : ndarray of shape (n_lines,) or None
-        Mean of each line.
+        Mean of each line; 0 for one that is dark everywhere.
     n_features_in_ : int
         Number of lines.
     feature_names_in_ : ndarray of shape (n_lines,)
@@ -168,6 +169,7 @@ class LineMapNMFEnsemble(BlendedMaps):
         self.random_state = random_state
         self.verbose = verbose
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sigma=None):
         """Run all members, and find their consensus.
@@ -179,7 +181,8 @@ class LineMapNMFEnsemble(BlendedMaps):
         y : ignored
             There for scikit-learn.
         sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors.
+            1-sigma errors; or one for all, or one for each line. Infinity means not
+            observed.
 
         Returns
         -------
@@ -190,7 +193,7 @@ class LineMapNMFEnsemble(BlendedMaps):
         ValueError
             As :meth:`LineMapNMF.fit`, or if a range of penalties is none.
         """
-        problem = self._problem(X, sigma)
+        problem = self._problem(X, y, sigma)
         k, n = self.n_components, self.n_members
         rng = check_random_state(self.random_state)
         seeds = rng.randint(SEEDS, size=n)
@@ -202,10 +205,12 @@ class LineMapNMFEnsemble(BlendedMaps):
             (problem, k, seed, each, self.max_iter, self.tol)
             for seed, each in zip(seeds, penalties, strict=True)
         ]
-        runs = many(_member, jobs, self.n_jobs, self.verbose, "members")
+        with Progress(self, n, "members") as progress:
+            runs = many(_member, jobs, self.n_jobs, progress)
         profiles = np.array([H for H, *_ in runs])
         losses, overlaps, passes = np.array([run[1:] for run in runs]).T
-        self.member_losses_, self.member_alphas_ = losses, alphas
+        n = len(runs)  # fewer than were asked for, if a callback ended it
+        self.member_losses_, self.member_alphas_ = losses, alphas[:n]
         self.member_overlaps_, self.n_iter_ = overlaps, int(passes.max())
         self.fitting_ = fits_equally(problem, losses, k)
         order = losses
@@ -222,9 +227,8 @@ class LineMapNMFEnsemble(BlendedMaps):
         V, H, loss = refit(problem, common)
         self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
         self._publish(H, V, (0.0, 0.0))
-        scale = 1.0 if self.line_scale_ is None else self.line_scale_
-        self.components_std_ = deviation * self._peaks[:, None] * scale
-        members = profiles * scale
+        self.components_std_ = self._of_all_lines(deviation * self._peaks[:, None])
+        members = self._of_all_lines(profiles)
         mean = members.mean(axis=2, keepdims=True)
         self.member_components_ = members / np.where(mean > 0, mean, 1)
         return self

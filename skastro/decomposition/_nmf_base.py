@@ -6,11 +6,12 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import UndefinedMetricWarning
-from sklearn.utils import check_array
 from sklearn.utils.validation import check_is_fitted
 
+from ..utils.arrays import as_matrix, check_errors, refuse_errors_as_y, validate
 from ..utils.estimator import SkastroEstimator
-from ..utils.sklearn_names import Interval, validate_data
+from ..utils.progress import LongFit
+from ..utils.sklearn_names import Interval
 from ._nmf_runs import refit
 
 #: Relative gain of the last pass of `transform`, whose problem is convex.
@@ -57,11 +58,14 @@ class Problem:
         return self.weights.shape == (1, 1)
 
 
-class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
+class BlendedMaps(
+    LongFit, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
+):
     """Base class of factorisations of line maps.
 
-    Subclasses set `components_` and `_scaled_components`, the profiles in the units of
-    the fit, and `_peaks`, the peaks of their maps there.
+    Subclasses publish `components_`, and with them `_scaled_components`, the profiles
+    in the units of the fit, and `_peaks`, the peaks of their maps there. Lines that are
+    dark everywhere are not part of the fit.
     """
 
     _shared_constraints: dict = {
@@ -76,46 +80,58 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
 
     # -- the data of a fit
 
-    def _problem(self, X, sigma):
+    def _problem(self, X, y, sigma):
         """Validate the data of a fit; return it scaled, without blank pixels."""
-        X = self._validate(X, reset=True)
+        refuse_errors_as_y(self, X, y)
         self._with_sigma = sigma is not None
-        sigma = self._check_sigma(sigma, X)
+        X, sigma = self._observed(X, sigma, reset=True)
         blank = np.isnan(X).all(axis=1)
         if blank.all():
-            raise ValueError("All pixels of X are blank (NaN in every line).")
+            raise ValueError("All pixels of X are blank: nothing was observed in any.")
         unseen = np.isnan(X).all(axis=0)
         if unseen.any():
             raise ValueError(
-                f"{self._line_names(unseen)} of X are NaN in every pixel; leave those"
-                " lines out."
+                f"{self._line_names(unseen)} of X were not observed in any pixel; leave"
+                " those lines out."
             )
         X = self._clipped(X)
-        mean = np.nanmean(X[~blank], axis=0)
-        if np.any(mean <= 0):
+        mean = np.nanmean(X[~blank], axis=0, dtype=np.float64)
+        self._lit = mean > 0
+        if not self._lit.any():
             raise ValueError(
-                f"{self._line_names(mean <= 0)} of X have no positive intensity in any"
-                " pixel, so that there is nothing to factorise; leave those lines out."
+                "No line of X has a positive intensity in any pixel, so that there is"
+                " nothing to factorise."
+            )
+        if not self._lit.all():
+            warnings.warn(
+                f"{self._line_names(~self._lit)} of X have no positive intensity in any"
+                " pixel: they are 0 in all components.",
+                stacklevel=5,
             )
         if self.n_components >= X.shape[1]:
             warnings.warn(
                 f"`n_components`={self.n_components} for {X.shape[1]} line(s): a"
                 " factorisation with a component for each line is trivial.",
-                stacklevel=3,
+                stacklevel=5,
             )
-        self.line_scale_ = mean.astype(np.float64) if self.scale_lines else None
-        return Problem(
-            *self._scaled(X[~blank], None if sigma is None else sigma[~blank])
-        )
+        self.line_scale_ = mean if self.scale_lines else None
+        return self._scaled_problem(X, sigma, ~blank)
 
-    def _validate(self, X, reset):
-        return validate_data(
-            self,
-            X,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-            reset=reset,
-        )
+    def _observed(self, X, sigma, reset):
+        """Let intensities and their errors in."""
+        X = validate(self, X, allow_nan=True, reset=reset)
+        if sigma is None:
+            if self._with_sigma:
+                raise ValueError(
+                    "`sigma` was given to `fit`; give the errors of these pixels too."
+                )
+            return X, None
+        if not self._with_sigma:
+            raise ValueError(
+                "`sigma` is given, but `fit` had none; give it to both or to neither."
+            )
+        sigma, X = check_errors(sigma, X)
+        return X, sigma
 
     def _clipped(self, X):
         if self.clip_negative:
@@ -127,37 +143,13 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
             )
         return X
 
-    def _scaled(self, X, sigma):
-        if self.line_scale_ is None:
-            return X, sigma
-        return X / self.line_scale_, None if sigma is None else sigma / self.line_scale_
-
-    def _check_sigma(self, sigma, X):
-        if sigma is None:
-            if self._with_sigma:
-                raise ValueError(
-                    "`sigma` was given to `fit`; give the errors of these pixels too."
-                )
-            return None
-        if not self._with_sigma:
-            raise ValueError(
-                "`sigma` is given, but `fit` had none; give it to both or to neither."
-            )
-        sigma = check_array(
-            sigma, dtype=X.dtype, ensure_all_finite=False, input_name="sigma"
-        )
-        if sigma.shape != X.shape:
-            raise ValueError(
-                f"`sigma` must have the shape of X, {X.shape}, got {sigma.shape}."
-            )
-        bad = ~(np.isfinite(sigma) & (sigma > 0)) & ~np.isnan(X)
-        if bad.any():
-            raise ValueError(
-                f"`sigma` is zero, negative, NaN or infinite for {bad.sum()} observed"
-                " entries of X; errors must be positive. Set entries that are not to"
-                " count to NaN in X."
-            )
-        return sigma
+    def _scaled_problem(self, X, sigma, pixels):
+        """Return some pixels, in lines that are not dark, as solvers take them."""
+        scale = 1.0 if self.line_scale_ is None else self.line_scale_[self._lit]
+        X = X[pixels][:, self._lit] / scale
+        if sigma is not None:
+            sigma = sigma[pixels][:, self._lit] / scale
+        return Problem(X, sigma)
 
     def _line_names(self, which):
         names = getattr(self, "feature_names_in_", np.arange(len(which)))
@@ -176,9 +168,14 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
         peaks = np.where(peaks > 0, peaks, 1.0)
         self._scaled_components, self._peaks = scaled, peaks
         self._map_penalties = penalties[:2]
-        self.components_ = scaled * peaks[:, None]
-        if self.line_scale_ is not None:
-            self.components_ *= self.line_scale_
+        self.components_ = self._of_all_lines(scaled * peaks[:, None])
+
+    def _of_all_lines(self, profiles):
+        """Return profiles of the fit in the units of the lines, 0 in dark ones."""
+        whole = np.zeros((*profiles.shape[:-1], len(self._lit)))
+        scale = 1.0 if self.line_scale_ is None else self.line_scale_[self._lit]
+        whole[..., self._lit] = profiles * scale
+        return whole
 
     # -- what a fitted factorisation does
 
@@ -213,7 +210,7 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
         X : array-like of shape (n_pixels, n_lines)
             Line intensities; NaN is missing.
         sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors; needed if `fit` had them.
+            1-sigma errors; needed if `fit` had them. Infinity means not observed.
 
         Returns
         -------
@@ -227,22 +224,18 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
             If X or `sigma` do not fit the data of `fit`.
         """
         check_is_fitted(self)
-        X = self._validate(X, reset=False)
-        sigma = self._check_sigma(sigma, X)
-        blank = np.isnan(X).all(axis=1)
+        X, sigma = self._observed(X, sigma, reset=False)
+        seen = ~np.isnan(X[:, self._lit]).all(axis=1)
         maps = np.full((len(X), self._n_features_out), np.nan)
-        if not blank.all():
-            seen = self._clipped(X[~blank])
-            problem = Problem(
-                *self._scaled(seen, None if sigma is None else sigma[~blank])
-            )
+        if seen.any():
+            problem = self._scaled_problem(self._clipped(X), sigma, seen)
             V, *_ = refit(
                 problem,
                 self._scaled_components.copy(),
                 self._map_penalties,
                 tol=_TRANSFORM_TOL,
             )
-            maps[~blank] = (V / self._peaks[:, None]).T
+            maps[seen] = (V / self._peaks[:, None]).T
         return maps.astype(X.dtype, copy=False)
 
     def inverse_transform(self, X):
@@ -263,9 +256,7 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
             If the number of components is another.
         """
         check_is_fitted(self)
-        X = check_array(
-            X, dtype=[np.float64, np.float32], ensure_all_finite="allow-nan"
-        )
+        X = as_matrix(X, "X")
         if X.shape[1] != len(self.components_):
             raise ValueError(
                 f"X must have {len(self.components_)} components in each row, got shape"
@@ -288,7 +279,7 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
         y : ignored
             There for scikit-learn.
         sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors; needed if `fit` had them.
+            1-sigma errors; needed if `fit` had them. Infinity means not observed.
 
         Returns
         -------
@@ -296,13 +287,15 @@ class BlendedMaps(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEsti
             1 for a perfect reconstruction, 0 for one as good as the mean of each line.
         """
         model = self.inverse_transform(self.transform(X, sigma=sigma))
-        X = self._validate(X, reset=False)
-        X, scaled_sigma = self._scaled(X, self._check_sigma(sigma, X))
-        model, _ = self._scaled(model, None)
+        X, sigma = self._observed(X, sigma, reset=False)
+        scale = np.ones(X.shape[1])
+        if self.line_scale_ is not None:
+            scale[self._lit] = self.line_scale_[self._lit]
+        X, model = X / scale, model / scale
         seen = ~np.isnan(X)
         weights = seen.astype(np.float64)
-        if scaled_sigma is not None:
-            weights[seen] = scaled_sigma[seen] ** -2.0
+        if sigma is not None:
+            weights[seen] = (sigma / scale)[seen] ** -2.0
         X, model = np.where(seen, X, 0), np.where(seen, model, 0)
         total = weights.sum(axis=0)
         mean = (weights * X).sum(axis=0) / np.where(total > 0, total, 1)

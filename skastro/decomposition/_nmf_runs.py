@@ -85,11 +85,20 @@ def descend_sklearn(problem, k, seed, alphas, l1_ratio, max_iter, tol):
     return np.ascontiguousarray(V.T), H, loss, n_iter
 
 
-def many(function, jobs, n_jobs, verbose, label):
-    """Run a function of each of many tuples of arguments, in threads."""
-    from tqdm.auto import tqdm
+def many(function, jobs, n_jobs, progress):
+    """Run a function of each of many tuples of arguments, in threads.
 
-    results = Parallel(n_jobs, prefer="threads", return_as="generator")(
-        delayed(function)(*job) for job in jobs
-    )
-    return list(tqdm(results, total=len(jobs), desc=label, disable=not verbose))
+    Where a callback asks to stop, no more are begun; those that are, are finished.
+    """
+    results, stop = [], False
+
+    def waiting():
+        for job in jobs:
+            if stop:
+                return
+            yield delayed(function)(*job)
+
+    for result in Parallel(n_jobs, prefer="threads", return_as="generator")(waiting()):
+        results.append(result)
+        stop = progress.step() or stop
+    return results

@@ -2,7 +2,8 @@
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.utils import check_array
+
+from ..utils.arrays import as_matrix
 
 
 def match_components(components_true, components_pred):
@@ -86,7 +87,7 @@ def _unit_means(*profiles):
     names = "components_true", "components_pred"
     scaled = []
     for name, values in zip(names, profiles, strict=True):
-        values = check_array(values, dtype=np.float64, input_name=name)
+        values = as_matrix(values, name, allow_nan=False, dtype=np.float64)
         mean = values.mean(axis=1, keepdims=True)
         if np.any(values < 0) or (name == names[0] and not np.all(mean > 0)):
             raise ValueError(
