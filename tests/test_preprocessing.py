@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy import units as u
 from numpy.testing import assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
@@ -128,3 +129,38 @@ def test_too_few_stars():
         InterstellarMasker(4, min_high=9.0).fit(X, extinction)
     with pytest.raises(ValueError, match="extinction below.*n_components = 400"):
         InterstellarMasker(400).fit(X, extinction)
+
+
+def test_masks_and_units_of_spectra():
+    flux = np.array([[1.0, 0.9, 0.8], [1.1, 1000.0, 0.7]])
+    mask = flux == 1000
+    expected = np.where(mask, np.nan, flux)
+    found = censor_pixels(np.ma.array(flux, mask=mask), 0.01)
+    assert_array_equal(found, expected)
+    assert_array_equal(
+        censor_pixels(flux, np.ma.array(mask * 1.0 + 0.01, mask=mask)), expected
+    )
+    assert_array_equal(censor_pixels(expected, [0.01, 0.01, 0.2])[:, 2], [np.nan] * 2)
+    for values in ((flux * u.Jy, 0.01), (flux, 0.01 * u.Jy)):
+        with pytest.raises(TypeError, match="carries the unit Jy"):
+            censor_pixels(*values)
+    with pytest.raises(ValueError, match="reshape"):
+        censor_pixels(flux[None], 0.01)
+
+
+def test_masked_extinctions_leave_stars_out():
+    rng = np.random.default_rng(0)
+    X = 1 + 0.01 * rng.normal(size=(400, 1)) @ rng.normal(size=(1, 50))
+    extinction = np.repeat([0.0, 1.0], 200)
+    X[extinction > 0, 20:23] -= 0.05
+    X[::9, 5] = np.nan
+    spoilt = np.where(np.arange(400) % 7 == 0, 1e3, extinction)
+    masked = np.ma.array(spoilt, mask=spoilt > 10)
+    unknown = np.where(spoilt > 10, np.nan, extinction)
+    masker = InterstellarMasker(n_components=2, random_state=0)
+    one = masker.fit(X, masked).residual_
+    assert_array_equal(masker.fit(X, unknown).residual_, one)
+    assert_array_equal(masker.fit(np.ma.masked_invalid(X), unknown).residual_, one)
+    assert_array_equal(np.flatnonzero(masker.mask_), [20, 21, 22])
+    with pytest.raises(TypeError, match="`y` carries the unit mag"):
+        masker.fit(X, extinction * u.mag)

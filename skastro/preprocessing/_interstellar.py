@@ -8,9 +8,10 @@ from sklearn.model_selection import KFold
 from sklearn.utils.validation import check_is_fitted
 
 from ..decomposition import ProbabilisticPCA
+from ..utils.arrays import plain, validate
 from ..utils.estimator import SkastroEstimator
 from ..utils.seeds import draw_seed
-from ..utils.sklearn_names import Interval, _fit_context, validate_data
+from ..utils.sklearn_names import Interval, _fit_context
 
 #: Parts in which the residuals of stars of low extinction are cross-validated.
 N_FOLDS = 5
@@ -114,8 +115,8 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         X : array-like of shape (n_samples, n_features)
             Spectra, normalised to their continua, NaN where missing.
         y : array-like of shape (n_samples,)
-            Extinction of each star, A_K [mag]; NaN where unknown, which leaves the
-            star out.
+            Extinction of each star, A_K [mag]; NaN or masked where unknown, which
+            leaves the star out.
 
         Returns
         -------
@@ -128,13 +129,13 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             If there are too few stars of low extinction for `n_components`, or none
             of high.
         """
+        y = plain(y, "y")
         known = where_known(y)
-        X, y = validate_data(
+        X, y = validate(
             self,
             X,
             y if known is None else np.where(known, y, 0.0),
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
+            allow_nan=True,
             ensure_min_samples=2,
             y_numeric=True,
         )
@@ -178,14 +179,7 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             A copy of X.
         """
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-            reset=False,
-            copy=True,
-        )
+        X = validate(self, X, allow_nan=True, reset=False, copy=True)
         X[:, self.mask_] = np.nan
         return X
 

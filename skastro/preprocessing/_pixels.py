@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..utils.arrays import broadcast_errors, plain, refuse_cube
+
 
 def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
     """Return spectra with NaN where a pixel is not to be trusted.
@@ -9,10 +11,11 @@ def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
     Parameters
     ----------
     flux : array-like of shape (n_samples, n_features)
-        Spectra, normalised to their continua. NaN and infinite values are censored.
+        Spectra, normalised to their continua. Masked, NaN and infinite values are
+        censored.
     flux_err : array-like of shape (n_samples, n_features)
-        1-sigma errors. A pixel is censored where its error is above `max_error`, not
-        positive, or not finite.
+        1-sigma errors; or one for all, or one for each column. A pixel is censored
+        where its error is above `max_error`, not positive, masked or not finite.
     max_error : float, default=0.05
         Largest error of a pixel that is kept, in units of `flux`.
     mask : array-like of shape (n_samples, n_features), default=None
@@ -28,6 +31,8 @@ def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
 
     Raises
     ------
+    TypeError
+        If `flux` or `flux_err` carry a unit.
     ValueError
         If shapes differ, `max_error` is not positive, or `bad_bits` are given without
         a mask of integers.
@@ -42,14 +47,10 @@ def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):
     >>> censor_pixels([[1.0, 0.9, 0.8]], [[0.01, 0.2, 0.01]], mask=[[0, 0, 4]])
     array([[ 1., nan, nan]])
     """
-    flux = np.asarray(flux)
+    flux = np.asarray(plain(flux, "flux"))
+    refuse_cube(flux, "flux")
     flux = flux.astype(np.float32 if flux.dtype == np.float32 else np.float64)
-    flux_err = np.asarray(flux_err)
-    if flux_err.shape != flux.shape:
-        raise ValueError(
-            f"`flux_err` must have the shape of `flux`, {flux.shape}, got"
-            f" {flux_err.shape}."
-        )
+    flux_err = np.asarray(broadcast_errors(flux_err, flux.shape, "flux_err", "flux"))
     if not max_error > 0:
         raise ValueError(f"`max_error` must be positive, got {max_error}.")
     # written so that a NaN error is bad

@@ -335,7 +335,7 @@ def _shape(values):
 # -- errors
 
 
-def broadcast_errors(sigma, shape, name="sigma"):
+def broadcast_errors(sigma, shape, name="sigma", of="X"):
     """Return errors of the shape of X, of which one may serve for many entries.
 
     Parameters
@@ -348,6 +348,8 @@ def broadcast_errors(sigma, shape, name="sigma"):
         Of X.
     name : str, default="sigma"
         The parameter's name.
+    of : str, default="X"
+        The name of X.
 
     Returns
     -------
@@ -370,7 +372,7 @@ def broadcast_errors(sigma, shape, name="sigma"):
     if given in ((), (1,), shape[1:], (1, *shape[1:]), (shape[0], 1)):
         return np.broadcast_to(np.asarray(sigma), shape)
     raise ValueError(
-        f"`{name}` must have the shape of X, {shape}, got {given}: one 1-sigma error"
+        f"`{name}` must have the shape of {of}, {shape}, got {given}: one 1-sigma error"
         " for each entry; or one for all, or one for each column."
     )
 
