@@ -31,7 +31,13 @@ from skastro.disentangling._factor_analysis_frame import simplest_frame
 from skastro.disentangling._polynomials import OrthonormalPolynomials
 from skastro.metrics import n_false_twins, twin_recovery_scorer
 from skastro.preprocessing import append_conditions
-from skastro.utils import uncertain
+from skastro.utils.uncertain import UncertainVectors
+
+
+def unpack(rows):
+    vectors = UncertainVectors.unpack(rows)
+    return vectors.values, vectors.covariance
+
 
 LABELS = slice(-2, None)
 THREE = slice(-3, None)
@@ -370,7 +376,7 @@ def test_given_errors_leave_the_noise_that_is_beside_them():
     model = cfa(with_covariance=True).fit(X, sigma=sigma)
     assert_allclose(np.sqrt(np.median(model.noise_variance_)), 0.1, rtol=0.05)
     Z = model.transform(X, sigma=sigma)
-    values, C = uncertain.unpack(Z, 3)
+    values, C = unpack(Z)
     # errors are as large as they are said to be
     frame = LinearRegression().fit(z, values)
     error = values - frame.predict(z)
@@ -440,7 +446,7 @@ def test_a_bin_that_is_never_seen_has_no_part():
 def test_packed_values_are_of_highest_likelihood():
     X, _ = linear_stars(500, noise=0.1)
     model = cfa(with_covariance=True).fit(X)
-    values, C = uncertain.unpack(model.transform(X[:5]), 3)
+    values, C = unpack(model.transform(X[:5]))
     phi_mean, phi = model._phi(X[:5, -2:], float)
     for i in range(5):
         L = np.tensordot(phi[i], model.loadings_, 1)

@@ -24,7 +24,12 @@ from skastro.testing import (
     check_tables,
     incomplete_data,
 )
-from skastro.utils.uncertain import unpack
+from skastro.utils.uncertain import UncertainVectors
+
+
+def unpack(rows):
+    vectors = UncertainVectors.unpack(rows)
+    return vectors.values, vectors.covariance
 
 
 def make(n=120, p=15, k=3, missing=0.2, noise=0.3, seed=0, wide=False):
@@ -107,7 +112,7 @@ def test_posterior_is_that_of_a_dense_gaussian(with_sigma):
     signal = np.diag(ppca.explained_variance_ - ppca.noise_variance_)
     scores, filled = ppca.transform(X, sigma), ppca.impute(X, sigma)
     likeliest = ppca.set_params(with_covariance=True).transform(X, sigma)
-    likeliest, covariance = unpack(likeliest, 3)
+    likeliest, covariance = unpack(likeliest)
     for i, x in enumerate(X):
         o = ~np.isnan(x)
         V = ppca.components_[:, o].T
@@ -339,7 +344,7 @@ def test_covariances_of_components_that_are_not_seen():
     double = ProbabilisticPCA(2, with_covariance=True, random_state=0)
     single = clone(double).fit(X.astype(np.float32))
     (_, C), (z, _), (z1, C1) = (
-        unpack(m.transform(data), 2)
+        unpack(m.transform(data))
         for m, data in [
             (double.fit(X), X),
             (single, X),
@@ -401,7 +406,7 @@ def test_rows_of_one_likelihood_have_wide_covariances_where_nothing_is_seen():
     X, _, _ = make(n=100, p=10)
     ppca = ProbabilisticPCA(3, random_state=0, with_covariance=True).fit(X)
     packed = ppca.transform(np.full((1, 10), np.nan))
-    scores, covariance = unpack(packed, 3)
+    scores, covariance = unpack(packed)
     assert_array_equal(scores, 0)
     prior = ppca.explained_variance_ - ppca.noise_variance_
     assert_allclose(covariance[0], np.diag(100 * prior), rtol=1e-9, atol=1e-9)
@@ -556,10 +561,10 @@ def test_unit_does_not_matter(with_sigma, with_covariance):
 def test_scores_and_covariances_have_the_unit():
     X, sigma, _ = make()
     model = ProbabilisticPCA(2, with_covariance=True, random_state=0)
-    one = unpack(model.fit(X, sigma=sigma).transform(X, sigma=sigma), 2)
+    one = unpack(model.fit(X, sigma=sigma).transform(X, sigma=sigma))
     f = 2.0**-50
     packed = model.fit(X * f, sigma=sigma * f).transform(X * f, sigma=sigma * f)
-    other = unpack(packed, 2)
+    other = unpack(packed)
     assert_allclose(other[0] / f, one[0])
     assert_allclose(other[1] / f**2, one[1])
 

@@ -7,13 +7,29 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy.linalg import eigh
 from scipy.optimize import minimize
-from scipy.spatial.distance import pdist
+from scipy.spatial.distance import cdist, pdist
 from scipy.stats import median_abs_deviation, multivariate_normal
+from sklearn.model_selection import GridSearchCV
 
 from skastro.metric_learning import RSCA, NuisanceProjection
 from skastro.metric_learning._intrinsic import intrinsic_covariance
-from skastro.testing import open_clusters
-from skastro.utils.uncertain import pack
+from skastro.metrics import doppelganger_rate
+from skastro.model_selection import LeaveOneClusterOut
+from skastro.testing import (
+    check_missing_equals_masked,
+    check_row_permutation,
+    check_scale_equivariance,
+    check_single_precision,
+    check_tables,
+    open_clusters,
+)
+from skastro.utils.uncertain import UncertainVectors
+
+NOT_COMPLETE = "NaN, or is masked, in row 0.*put ProbabilisticPCA before"
+
+
+def pack(x, C):
+    return UncertainVectors(x, C).pack()
 
 
 def make(n_field=400, n_clusters=25, size=5, k=4, seed=0, mix=True):
@@ -187,8 +203,9 @@ def test_error_aware_form_finds_the_intrinsic_scatter():
     noisy, C, y, _ = with_errors(n_clusters=1500)
     rsca = RSCA(with_covariance=True).fit(pack(noisy, C), y)
     # the typical error is known to the model: take it off again
-    siblings, strangers = rsca._siblings / 2, rsca._strangers / 2
-    back = np.linalg.inv(rsca._axes)
+    pairs = rsca._pairs
+    siblings, strangers = pairs.siblings / 2, pairs.strangers / 2
+    back = np.linalg.inv(pairs.axes)
     assert_allclose(np.diag(back.T @ siblings @ back), [0.01, 0.16, 0.81], rtol=0.2)
     assert_allclose(back.T @ strangers @ back, np.eye(3), atol=0.08)
     # axes and scales are those of stars with typical errors: the harmonic mean
@@ -208,12 +225,12 @@ def test_error_aware_ratio_is_that_of_gaussians():
     found = rsca.log_likelihood_ratio(X[:20], X[500:520])
     matrix = rsca.pairwise_log_likelihood_ratio(X[:20], X[500:520])
     assert_allclose(np.diag(matrix), found, rtol=1e-8, atol=1e-10)
-    axes = rsca._axes
+    axes = rsca._pairs.axes
     for i in range(20):
         d = (noisy[i] - noisy[500 + i]) @ axes
         errors = axes.T @ (C[i] + C[500 + i]) @ axes
-        expected = multivariate_normal(cov=rsca._siblings + errors).logpdf(d)
-        expected -= multivariate_normal(cov=rsca._strangers + errors).logpdf(d)
+        expected = multivariate_normal(cov=rsca._pairs.siblings + errors).logpdf(d)
+        expected -= multivariate_normal(cov=rsca._pairs.strangers + errors).logpdf(d)
         assert_allclose(found[i], expected, rtol=1e-8)
 
 
@@ -256,9 +273,9 @@ def test_bad_input():
         RSCA().fit(X, y[:-1])
     holes = X.copy()
     holes[0, 0] = np.nan
-    with pytest.raises(ValueError, match="NaN, in row 0.*put ProbabilisticPCA before"):
+    with pytest.raises(ValueError, match=NOT_COMPLETE):
         RSCA().fit(holes, y)
-    with pytest.raises(ValueError, match="NaN, in row 0.*put ProbabilisticPCA before"):
+    with pytest.raises(ValueError, match=NOT_COMPLETE):
         RSCA().fit(X, y).transform(holes)
     with pytest.raises(ValueError, match="n_components=5 must be at most.*4"):
         RSCA(5).fit(X, y)
@@ -308,3 +325,60 @@ def test_nuisance_is_removed_and_nothing_else():
     assert_allclose(removed[:500].std(), 1, rtol=0.1)
     with pytest.raises(ValueError, match="n_components=5 must be at most"):
         NuisanceProjection(5).fit(X, group)
+
+
+def test_score_is_minus_the_doppelganger_rate():
+    X, y = make()[:2]
+    rsca = RSCA().fit(X, y)
+    assert rsca.score(X, y) == -doppelganger_rate(rsca.transform(X), y)
+    search = GridSearchCV(RSCA(), {"n_components": [1, 2]}, cv=LeaveOneClusterOut())
+    search.fit(X, y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+
+
+def test_other_clusters_are_the_strangers_where_there_is_no_field():
+    X, y = make()[:2]
+    X, y = X[y >= 0], y[y >= 0]
+    rsca = RSCA().fit(X, y)
+    Z, near, pairs = rsca.transform(X), 0.0, 0
+    for cluster in set(y):
+        members, others = Z[y == cluster], Z[y != cluster]
+        limit = np.median(pdist(members)) * (1 + 1e-9)
+        near += (cdist(members, others) <= limit).mean()
+        pairs += 1
+    assert rsca.score(X, y) == pytest.approx(-near / pairs)
+
+
+@pytest.mark.parametrize("kind", [RSCA(), RSCA(scale_estimator="std")])
+def test_unit_does_not_matter(kind):
+    X, y = make()[:2]
+    check_scale_equivariance(kind, X, y, degree=0, rtol=1e-9)
+    check_single_precision(kind, X, y, degree=0, rtol=1e-3)
+    check_row_permutation(kind, X, y)
+    check_tables(kind, X, y)
+    check_missing_equals_masked(kind, np.where(X > 2.5, np.nan, X), y)
+
+
+def test_vectors_and_their_errors_in_other_coordinates():
+    rng = np.random.default_rng(0)
+    values, A = rng.normal(size=(5, 3)), rng.normal(size=(3, 2))
+    roots = rng.normal(size=(5, 3, 3))
+    vectors = UncertainVectors(values, roots @ roots.transpose(0, 2, 1))
+    again = UncertainVectors.unpack(vectors.pack())
+    assert_array_equal(again.values, values)
+    assert_array_equal(again.covariance, vectors.covariance)
+    assert vectors.order == 3
+    other = vectors.through(A, origin=np.ones(3))[1:3]
+    assert_allclose(other.values, (values[1:3] - 1) @ A)
+    for i in (0, 1):
+        C = A.T @ vectors.covariance[1 + i] @ A
+        assert_allclose(other.covariance[i], C)
+    single = vectors.astype(np.float32)
+    assert single.values.dtype == single.covariance.dtype == np.float32
+    plain = UncertainVectors(values)
+    assert plain.through(A).covariance is None
+    assert_array_equal(plain.pack(), values)
+    negative = vectors.pack()
+    negative[2, 3] = -1
+    with pytest.raises(ValueError, match="in row 2 has a negative variance"):
+        UncertainVectors.unpack(negative)

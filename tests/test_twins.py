@@ -1,6 +1,7 @@
 """Counts of false twins."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -17,7 +18,11 @@ from skastro.metrics import (
     twin_recovery_limit,
     twin_recovery_scorer,
 )
-from skastro.utils import uncertain
+from skastro.utils.uncertain import UncertainVectors
+
+
+def pack(x, C):
+    return UncertainVectors(x, C).pack()
 
 
 def twins(n_pairs, k, scatter, seed=0):
@@ -91,7 +96,7 @@ def test_counts_with_covariances_agree_with_densities(spread):
     limit = density[i, i ^ 1]
     density[i, i] = density[i, i ^ 1] = -np.inf
     expected = np.sum(density >= limit[:, None], axis=1)
-    found = n_false_twins(uncertain.pack(Z, C), y, with_covariance=True)
+    found = n_false_twins(pack(Z, C), y, with_covariance=True)
     assert_array_equal(found, expected)
     assert found.max() > 0
 
@@ -99,7 +104,7 @@ def test_counts_with_covariances_agree_with_densities(spread):
 def test_equal_covariances_are_a_metric():
     Z, y = twins(100, 2, 0.1)
     C = np.array([[2.0, 0.3], [0.3, 0.5]])
-    packed = uncertain.pack(Z, np.broadcast_to(C, (200, 2, 2)))
+    packed = pack(Z, np.broadcast_to(C, (200, 2, 2)))
     metric = np.linalg.cholesky(np.linalg.inv(C))
     assert_array_equal(
         n_false_twins(packed, y, with_covariance=True), n_false_twins(Z @ metric, y)
@@ -182,7 +187,7 @@ def test_bad_input_is_named():
 def test_ties_count_however_small_the_errors(c):
     points = np.repeat(np.random.default_rng(0).normal(size=(100, 3)), 4, axis=0)
     y = np.tile([0, 0, 1, 1], 100) + 2 * np.repeat(np.arange(100), 4)
-    packed = uncertain.pack(points, np.broadcast_to(c * np.eye(3), (400, 3, 3)))
+    packed = pack(points, np.broadcast_to(c * np.eye(3), (400, 3, 3)))
     n_false = n_false_twins(packed, y, with_covariance=True)
     assert_array_equal(n_false, np.full(400, 2))
 
@@ -202,8 +207,13 @@ def test_labels_of_any_kind():
     mixed = np.array([f"pair {i}" if i >= 0 else -1 for i in y], dtype=object)
     assert_array_equal(n_false_twins(Z, mixed), expected)
     assert_array_equal(n_false_twins(Z, y.astype(float)), expected)
-    with pytest.raises(ValueError, match="NaN"):
-        n_false_twins(Z, np.where(y < 0, np.nan, y))
+    for missing in (None, np.nan, pd.NA):
+        labels = mixed.copy()
+        labels[y < 0] = missing
+        assert_array_equal(n_false_twins(Z, labels), expected)
+    assert_array_equal(n_false_twins(Z, np.where(y < 0, np.nan, y)), expected)
+    masked = np.ma.array(np.maximum(y, 0), mask=y < 0)
+    assert_array_equal(n_false_twins(Z, masked, field_label=None), expected)
     with pytest.raises(ValueError, match="1d"):
         n_false_twins(Z, np.column_stack([y, y]))
 
@@ -212,8 +222,20 @@ def test_rounding_of_covariances_is_forgiven():
     Z, y = twins(50, 3, 0.0)
     rotation, _ = np.linalg.qr(np.random.default_rng(0).normal(size=(3, 3)))
     C = (rotation * [1e2, 1.0, 1e-6]) @ rotation.T
-    packed = uncertain.pack(Z, np.broadcast_to(C, (100, 3, 3))).astype(np.float32)
+    packed = pack(Z, np.broadcast_to(C, (100, 3, 3))).astype(np.float32)
     assert np.all(n_false_twins(packed, y, with_covariance=True) == 0)
-    negative = uncertain.pack(Z, np.broadcast_to(np.diag([1, 1, -0.1]), (100, 3, 3)))
+    negative = pack(Z, np.broadcast_to(np.diag([1, 1, -0.1]), (100, 3, 3)))
     with pytest.raises(ValueError, match="not positive definite"):
         n_false_twins(negative, y, with_covariance=True)
+
+
+def test_twins_that_are_torn_apart_are_an_error():
+    Z, y = twins(30, 2, 0.3)
+    scaler = StandardScaler().fit(Z)
+    assert 0 < twin_recovery_scorer(scaler, Z, y) <= 1
+    torn = np.r_[0:60:2, 1]
+    with pytest.raises(ValueError, match=r"Of 31 stars.*29 have no twin.*TwinKFold"):
+        twin_recovery_scorer(scaler, Z[torn], y[torn])
+    # stars that are not said to have one do not count
+    alone = np.where(np.isin(np.arange(31), [0, 30]), y[torn], -1)
+    assert np.isfinite(twin_recovery_scorer(scaler, Z[torn], alone))

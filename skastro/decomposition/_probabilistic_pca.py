@@ -269,7 +269,7 @@ class ProbabilisticPCA(
                 scores, covariance = model.combine(1 / (uncertain.WIDE * signal))
                 shape = (n_rows, *covariance.shape[1:])
                 covariance = np.broadcast_to(covariance * unit**2, shape)
-                scores = uncertain.pack(scores * unit, covariance)
+                scores = uncertain.UncertainVectors(scores * unit, covariance).pack()
             else:
                 scores = (model.combine(1 / signal)[0] * unit).astype(block.dtype)
             found.append(scores)

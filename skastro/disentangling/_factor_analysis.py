@@ -322,7 +322,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
         z, covariance = self._posterior(S, U, sigma, 1 / uncertain.WIDE)
         covariance += self._frame_variance(self._phi(U, np.float64)[1])
-        return uncertain.pack(z, covariance).astype(S.dtype, copy=False)
+        packed = uncertain.UncertainVectors(z, covariance).pack()
+        return packed.astype(S.dtype, copy=False)
 
     def recast(self, X, u_new, sigma=None):
         """Return stars as they would look at other labels.

@@ -6,8 +6,10 @@ import numpy as np
 from sklearn.base import OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from ..utils.arrays import validate
+from ..utils.cluster_labels import read_clusters
 from ..utils.estimator import SkastroEstimator
-from ..utils.sklearn_names import Interval, _fit_context, validate_data
+from ..utils.sklearn_names import Interval, _fit_context
 from ._rsca import RSCA
 
 
@@ -22,9 +24,9 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
     ----------
     n_components : int, default=1
         Number of directions that are removed.
-    field_label : int or str, default=-1
-        The value of y of stars that belong to no group; they are part of the
-        population.
+    field_label : int, str or None, default=-1
+        The value of y of stars that belong to no group, as those with a missing label
+        do; they are part of the population.
 
     Attributes
     ----------
@@ -66,7 +68,7 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
 
     _parameter_constraints = {
         "n_components": [Interval(numbers.Integral, 1, None, closed="left")],
-        "field_label": [numbers.Integral, str],
+        "field_label": [numbers.Real, str, None],
     }
 
     def __init__(self, n_components=1, *, field_label=-1):
@@ -82,7 +84,8 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         X : array-like of shape (n_samples, n_features)
             Representations of stars, such as principal components.
         y : array-like of shape (n_samples,)
-            Group of each star: a bin of the nuisance; `field_label` if in none.
+            Group of each star: a bin of the nuisance; `field_label`, or missing, if in
+            none.
 
         Returns
         -------
@@ -100,13 +103,14 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         UserWarning
             If groups of one star are left out.
         """
-        X, y = validate_data(self, X, y, dtype=[np.float64, np.float32])
+        groups = read_clusters(y, self.field_label).codes
+        X, groups = validate(self, X, groups)
         if self.n_components > X.shape[1]:
             raise ValueError(
                 f"n_components={self.n_components} must be at most the number of"
                 f" columns of X, n_features={X.shape[1]}."
             )
-        rsca = RSCA(scale_estimator="std", field_label=self.field_label).fit(X, y)
+        rsca = RSCA(scale_estimator="std").fit(X, groups)
         kept = np.flatnonzero(rsca.relevance_[: self.n_components])
         self.mean_ = rsca.mean_
         self.relevance_ = rsca.relevance_
@@ -129,7 +133,7 @@ class NuisanceProjection(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             X, with the mean of the population along the removed directions.
         """
         check_is_fitted(self)
-        X = validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        X = validate(self, X, reset=False)
         return X - ((X - self.mean_) @ self.components_.T) @ self._back
 
     def __sklearn_tags__(self):

@@ -7,20 +7,25 @@ import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
 from sklearn.utils.validation import check_consistent_length, check_is_fitted
 
-from ..utils import uncertain
-from ..utils.cluster_labels import clusters_of, is_field
+from ..metrics import doppelganger_scorer
+from ..metrics._doppelganger import rate_among_clusters
+from ..metrics._representation import representation
+from ..utils.arrays import as_matrix, validate
+from ..utils.cluster_labels import SPLITTERS, read_clusters
 from ..utils.estimator import SkastroEstimator
-from ..utils.sklearn_names import Interval, StrOptions, _fit_context, validate_data
-from ._checks import check_variances, refuse_nan
-from ._intrinsic import intrinsic_covariance, pair_log_density, typical_error
-from ._sphere import sphere
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ..utils.uncertain import UncertainVectors
+from ._intrinsic import intrinsic_covariance
+from ._pairs import PairLikelihood
+from ._population import population
 
 #: The median absolute deviation of a Gaussian times this is its standard deviation.
 MAD_TO_SIGMA = 1.4826
-#: Pairs that are treated at once.
-PAIRS = 4096
-#: Stars from which the intrinsic covariance of the population is fitted.
-MOST_STARS = 20_000
+#: What to do about missing values.
+_COMPLETE = (
+    "RSCA needs complete rows: put ProbabilisticPCA before it, which takes NaN as"
+    " missing, or leave the rows out."
+)
 
 
 class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
@@ -54,8 +59,9 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         clusters are then the intrinsic ones, by restricted maximum likelihood; axes
         and scales are those for a star of typical errors; and `log_likelihood_ratio`
         takes the errors of both stars of a pair into account.
-    field_label : int or str, default=-1
-        The value of y that marks a field star.
+    field_label : int, str or None, default=-1
+        The value of y that marks a field star, as a missing label does: None, NaN,
+        pandas' NA, or masked. None if only these do.
 
     Attributes
     ----------
@@ -124,7 +130,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         "n_components": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "scale_estimator": [StrOptions({"mad", "std"})],
         "with_covariance": ["boolean"],
-        "field_label": [numbers.Integral, str],
+        "field_label": [numbers.Real, str, None],
     }
 
     def __init__(
@@ -149,7 +155,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         X : array-like of shape (n_samples, n_features)
             Representations of stars, such as principal components.
         y : array-like of shape (n_samples,)
-            Cluster of each star, or `field_label`.
+            Cluster of each star; `field_label`, or missing, for field stars.
 
         Returns
         -------
@@ -160,15 +166,16 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         ------
         ValueError
             If X holds NaN, y has no cluster of two stars, the clusters have too few
-            stars for the dimensions of X, or `n_components` is more than those.
+            stars for the dimensions of X, or `n_components` is more than those; or if
+            there are no field stars, and one label holds most of the rows.
 
         Warns
         -----
         UserWarning
             If clusters of one star are left out.
         """
-        X, y = self._check_fit(X, y)
-        return self._fit_clusters(X, y, self._sphere(X, y))
+        stars, clusters = self._check_fit(X, y)
+        return self._fit_clusters(stars, clusters, self._population(stars, clusters))
 
     def transform(self, X):
         """Map stars to the space in which Euclidean distance is chemical likeness.
@@ -184,8 +191,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         Z : ndarray of shape (n_samples, n_kept)
             Scaled components.
         """
-        x, _ = self._check(X)
-        return self._project(x)
+        return self._project(self._check(X).values)
 
     def _project(self, x):
         if x.dtype == np.float32:  # in which a large mean would cost digits
@@ -209,8 +215,8 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             not kept or have no weight.
         """
         check_is_fitted(self)
-        Z = np.asarray(Z)
-        if Z.ndim != 2 or Z.shape[1] != self.n_components_:
+        Z = as_matrix(Z, "Z")
+        if Z.shape[1] != self.n_components_:
             raise ValueError(
                 f"Z must have {self.n_components_} columns, got an array of shape"
                 f" {Z.shape}."
@@ -237,13 +243,7 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             one.
         """
         check_consistent_length(X1, X2)
-        (x1, C1), (x2, C2) = self._check(X1), self._check(X2)
-        z = (x1 - x2) @ self._axes
-        if C1 is None:
-            return self._log_ratio(z**2)
-        C = self._axes.T @ (C1 + C2) @ self._axes
-        zero = np.zeros(C.shape[1:])
-        return self._log_ratio_with_errors(z.T, C.transpose(1, 2, 0), zero)
+        return self._pairs.one_by_one(self._check(X1), self._check(X2))
 
     def pairwise_log_likelihood_ratio(self, X1, X2=None):
         """Return the log likelihood ratio of every star of X1 with every one of X2.
@@ -260,113 +260,93 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         log_ratio : ndarray of shape (n_samples_1, n_samples_2)
             See `log_likelihood_ratio`.
         """
-        x1, C1 = self._check(X1)
-        x2, C2 = (x1, C1) if X2 is None else self._check(X2)
-        z1, z2 = (x1 - self.mean_) @ self._axes, (x2 - self.mean_) @ self._axes
-        if C1 is None:
-            weight = np.sqrt(self._weight)
-            z1, z2 = (z1 * weight).astype(float), (z2 * weight).astype(float)
-            square = (z1**2).sum(axis=1)[:, None] + (z2**2).sum(axis=1)
-            square -= 2 * z1 @ z2.T
-            return self._offset - np.maximum(square, 0) / 4
-        C1 = self._axes.T @ C1 @ self._axes
-        C2 = np.ascontiguousarray((self._axes.T @ C2 @ self._axes).transpose(1, 2, 0))
-        z2 = np.ascontiguousarray(z2.T)
-        ratio = np.empty((len(z1), z2.shape[1]), z2.dtype)
-        for start in range(0, z2.shape[1], PAIRS):
-            part = slice(start, start + PAIRS)
-            for i in range(len(z1)):
-                ratio[i, part] = self._log_ratio_with_errors(
-                    z2[:, part] - z1[i][:, None], C2[:, :, part], C1[i]
-                )
-        return ratio
+        first = self._check(X1)
+        second = first if X2 is None else self._check(X2)
+        return self._pairs.each_with_each(first, second, self.mean_)
+
+    def score(self, X, y):
+        """Return minus the doppelganger rate of stars.
+
+        For ``GridSearchCV`` with `LeaveOneClusterOut` or `ClusterKFold`. Where there
+        are no field stars, neither here nor in `fit`, strangers are of other clusters.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Stars of one or more clusters, and field stars.
+        y : array-like of shape (n_samples,)
+            Cluster of each star; `field_label`, or missing, for field stars.
+
+        Returns
+        -------
+        score : float
+            At most 0; higher is better.
+
+        See Also
+        --------
+        skastro.metrics.doppelganger_scorer : The same of any transformer.
+        """
+        check_is_fitted(self)
+        clusters = read_clusters(y, self.field_label)
+        if self._has_field or clusters.field.any():
+            return doppelganger_scorer(self, X, y)
+        Z, dissimilarity, _ = representation(self, X)
+        return -rate_among_clusters(Z, clusters, dissimilarity)
 
     # -- the fit, in parts that cross-validation can share
 
     def _check_fit(self, X, y):
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-            ensure_min_samples=2,
-        )
-        refuse_nan(X)
-        if y.dtype.kind == "f" and np.any(y != np.round(y)):
+        """Let stars and their clusters in."""
+        clusters = read_clusters(y, self.field_label)
+        # the codes of clusters stand for y, of which labels may be missing
+        X, _ = validate(self, X, clusters.codes, ensure_min_samples=2, remedy=_COMPLETE)
+        labels, counts = clusters.labels, clusters.counts
+        if labels.dtype.kind == "f" and np.any(labels != np.round(labels)):
             raise ValueError(
                 "Unknown label type: y must hold the cluster of each star, got"
-                f" fractions such as {y[y != np.round(y)][0]}."
+                f" fractions such as {labels[labels != np.round(labels)][0]}."
             )
-        k = self._n_values(X.shape[1])
-        if self.n_components is not None and self.n_components > k:
+        stars = self._unpacked(X)
+        if self.n_components is not None and self.n_components > stars.order:
             raise ValueError(
                 f"n_components={self.n_components} must be at most the number of"
-                f" dimensions of X, {k}."
+                f" dimensions of X, {stars.order}."
             )
-        if k < X.shape[1]:
-            check_variances(uncertain.unpack(X, k)[1])
-        _, clusters, counts = clusters_of(y, self.field_label)
-        if not np.any(counts > 1):
+        if not len(clusters.several):
             raise ValueError(
                 f"y has no cluster of two or more stars, which RSCA learns from:"
-                f" {len(clusters)} label(s) of one star each beside"
+                f" {len(labels)} label(s) of one star each beside"
                 f" field_label={self.field_label!r}. Give siblings one label; y has"
-                f" {len(np.unique(y))} class(es)."
+                f" {len(labels) + clusters.field.any()} class(es). {SPLITTERS}"
             )
         if np.any(counts == 1):
-            alone = clusters[counts == 1]
+            alone = labels[counts == 1]
             warnings.warn(
                 f"{len(alone)} cluster(s) of one star are left out, which tell nothing"
                 f" of the scatter among siblings: {alone[:5].tolist()}"
                 f"{' …' if len(alone) > 5 else ''}.",
                 stacklevel=3,
             )
-        return X, y
+        return stars, clusters
 
-    def _n_values(self, n_features):
-        if not self.with_covariance:
-            return n_features
-        k = uncertain.order(n_features)
-        if k is None:
-            raise ValueError(
-                f"X has {n_features} columns, which are not k values and k (k + 1) / 2"
-                " covariances for any k; with_covariance=True needs what"
-                " ProbabilisticPCA(with_covariance=True) returns. X has"
-                f" n_features={n_features}."
-            )
-        return k
+    def _unpacked(self, X):
+        kind = UncertainVectors
+        return kind.unpack(X) if self.with_covariance else kind(X)
 
-    def _sphere(self, X, y):
-        field = is_field(y, self.field_label)
-        population = X[field] if np.count_nonzero(field) > 1 else X
-        if self.with_covariance:
-            population = population[:: -(-len(population) // MOST_STARS)]
-        population = population.astype(np.float64)
-        if not self.with_covariance:
-            mean = population.mean(axis=0)
-            centred = population - mean
-            covariance = centred.T @ centred / (len(population) - 1)
-            return sphere(mean, covariance, X.dtype)
-        x, C = uncertain.unpack(population, self._n_values(X.shape[1]))
-        covariance, means = intrinsic_covariance(x, C, np.zeros(len(x), int))
-        error = typical_error(C)
-        return sphere(
-            means[0], covariance + error, X.dtype, error=error, intrinsic=covariance
-        )
+    def _population(self, stars, clusters):
+        self._has_field = bool(clusters.field.any())
+        if np.count_nonzero(clusters.field) > 1:
+            stars = stars[clusters.field]
+        return population(stars, stars.values.dtype)
 
-    def _fit_clusters(self, X, y, population):
-        """Rotate and scale; X and y may lack a cluster that `population` was with."""
-        field = is_field(y, self.field_label)
-        labels, groups, counts = np.unique(
-            y[~field], return_inverse=True, return_counts=True
-        )
-        member = counts[groups] > 1
-        self.clusters_ = labels[counts > 1]
-        groups = np.unique(groups[member], return_inverse=True)[1]
-        k = self._n_values(X.shape[1])
-        stars = X[~field][member].astype(np.float64)
-        z = population(stars[:, :k])
+    def _fit_clusters(self, stars, clusters, population):
+        """Rotate and scale; stars may lack a cluster that `population` was with."""
+        self.clusters_ = clusters.labels[clusters.several]
+        member = np.isin(clusters.codes, clusters.several)
+        groups = np.unique(clusters.codes[member], return_inverse=True)[1]
+        dtype = stars.values.dtype
+        members = population(stars[member].astype(np.float64))
+        z = members.values
         n_free = len(z) - len(self.clusters_)
         if not n_free:
             raise ValueError(
@@ -378,42 +358,39 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
                 f" degrees of freedom, fewer than the {z.shape[1]} dimensions of X: the"
                 " scatter within clusters is unknown in some. Give X fewer columns,"
                 " e.g. by n_components of the step before, or more stars; X has"
-                f" n_samples={len(X)}."
+                f" n_samples={len(stars)}."
             )
         whitening = population.whitening
         if self.with_covariance:
-            C = whitening.T @ uncertain.unpack(stars, k)[1] @ whitening
-            siblings, _ = intrinsic_covariance(z, C, groups)
+            siblings, _ = intrinsic_covariance(z, members.covariance, groups)
             typical = whitening.T @ population.error @ whitening
             variance, rotation = np.linalg.eigh(siblings + typical)
         else:
             residual = z - _by_group(np.mean, z, groups)
             rotation = np.linalg.eigh(residual.T @ residual)[1]
             variance = self._pooled_variance(z @ rotation, groups) / n_free
-        variance = np.maximum(variance, np.finfo(X.dtype).eps)
+        variance = np.maximum(variance, np.finfo(dtype).eps)
         order = np.argsort(variance)[: self.n_components]
         variance, rotation = variance[order], rotation[:, order]
         weight = np.maximum(1 / variance - 1, 0)
         axes = whitening @ rotation
         self.n_components_ = len(order)
-        self.mean_ = population.mean.astype(X.dtype)
+        self.mean_ = population.mean.astype(dtype)
         self.relevance_ = np.maximum(1 - variance, 0)
         with np.errstate(divide="ignore"):
             self.scale_ = 1 / np.sqrt(weight)
-        self.components_ = (axes * np.sqrt(weight)).T.astype(X.dtype)
+        self.components_ = (axes * np.sqrt(weight)).T.astype(dtype)
         back = np.linalg.pinv(whitening)
         finite = np.where(weight > 0, self.scale_, 0)
-        self._inverse = (finite[:, None] * (rotation.T @ back)).astype(X.dtype)
+        self._inverse = (finite[:, None] * (rotation.T @ back)).astype(dtype)
         # what pairs are compared in: dimensions with weight, not yet scaled
         used = weight > 0
-        self._axes = axes[:, used].astype(X.dtype)
-        self._variance = variance[used]
-        self._weight = weight[used]
-        self._offset = -0.5 * np.log(self._variance).sum()
+        rotation, axes = rotation[:, used], axes[:, used]
+        beyond = None, None
         if self.with_covariance:
-            rotation, axes = rotation[:, used], axes[:, used]
-            self._siblings = 2 * rotation.T @ siblings @ rotation
-            self._strangers = 2 * axes.T @ population.intrinsic @ axes
+            intrinsic = axes.T @ population.intrinsic @ axes
+            beyond = 2 * rotation.T @ siblings @ rotation, 2 * intrinsic
+        self._pairs = PairLikelihood(axes.astype(dtype), variance[used], *beyond)
         return self
 
     def _pooled_variance(self, z, groups):
@@ -434,42 +411,24 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         The population, the costly part, is the same for all of them.
         """
         self._validate_params()
-        X, y = clone(self)._check_fit(X, y)
-        population = self._sphere(X, y)
-        field, labels, counts = clusters_of(y, self.field_label)
-        X, y = X[~field], y[~field]
-        for cluster in labels[counts > 1]:
+        stars, clusters = clone(self)._check_fit(X, y)
+        population = self._population(stars, clusters)
+        of_clusters = np.flatnonzero(~clusters.field)
+        stars, clusters = stars[of_clusters], clusters[of_clusters]
+        for cluster in clusters.several:
             rsca = clone(self)
-            rsca.n_features_in_ = X.shape[1]
-            others = y != cluster
-            yield cluster, rsca._fit_clusters(X[others], y[others], population)
-
-    # -- pairs
+            rsca.n_features_in_, rsca._has_field = np.shape(X)[1], self._has_field
+            others = np.flatnonzero(clusters.codes != cluster)
+            rsca._fit_clusters(stars[others], clusters[others], population)
+            yield clusters.labels[cluster], rsca
 
     def _check(self, X):
+        """Let stars in."""
         check_is_fitted(self)
-        X = validate_data(
-            self,
-            X,
-            dtype=[np.float64, np.float32],
-            ensure_all_finite="allow-nan",
-            reset=False,
+        X = validate(self, X, reset=False, remedy=_COMPLETE)
+        return (
+            UncertainVectors(X) if X.shape[1] == len(self.mean_) else self._unpacked(X)
         )
-        refuse_nan(X)
-        k = len(self.mean_)
-        if X.shape[1] == k:
-            return X, None
-        x, C = uncertain.unpack(X, k)
-        check_variances(C)
-        return x, C
-
-    def _log_ratio(self, square):
-        return self._offset - square @ (self._weight / 4)
-
-    def _log_ratio_with_errors(self, difference, C, extra):
-        siblings = pair_log_density(difference, C, extra + self._siblings)
-        strangers = pair_log_density(difference, C, extra + self._strangers)
-        return (strangers - siblings) / 2
 
     @property
     def _n_features_out(self):

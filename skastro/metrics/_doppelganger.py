@@ -1,20 +1,13 @@
 """Doppelganger rates: how often strangers are as alike as siblings."""
 
 import warnings
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.utils import check_array, check_consistent_length
 
-from ..utils.cluster_labels import clusters_of
-
-#: Pairs whose distances are held at once.
-PAIRS = 2**22
-#: Relative difference of two distances that are the same but for rounding.
-TIE = 1e-10
-#: Field stars at once.
-MOST_ROWS = 2**14
+from ..utils.scorers import scorer
+from ._pairs import compare_clusters
+from ._representation import representation
 
 
 @dataclass(frozen=True)
@@ -46,15 +39,6 @@ class DoppelgangerRates:
         return float(np.average(self.rates[known], weights=self.n_stars[known]))
 
 
-def euclidean(A, B):
-    """Return distances by one matrix product."""
-    A, B = np.asarray(A, dtype=np.float64), np.asarray(B, dtype=np.float64)
-    square = A @ (-2 * B.T)
-    square += np.einsum("ij,ij->i", A, A)[:, None]
-    square += np.einsum("ij,ij->i", B, B)
-    return np.sqrt(np.maximum(square, 0, out=square), out=square)
-
-
 def doppelganger_rates(
     Z,
     y,
@@ -76,7 +60,7 @@ def doppelganger_rates(
     Z : array-like of shape (n_samples, n_features)
         Stars in a space in which distance is to mean chemical difference.
     y : array-like of shape (n_samples,)
-        Cluster of each star, or `field_label`.
+        Cluster of each star; `field_label`, or missing, for field stars.
     side : array-like of shape (n_samples, n_columns), default=None
         Columns, such as extinction and radial velocity, in which a field star must
         resemble the member that it is compared with, lest a difference other than of
@@ -91,8 +75,8 @@ def doppelganger_rates(
     dissimilarity : callable, default=None
         ``dissimilarity(A, B)`` returns the matrix of how unlike the rows of A and of B
         are; the Euclidean distance by default.
-    field_label : int or str, default=-1
-        The value of y that marks a field star.
+    field_label : int, str or None, default=-1
+        The value of y that marks a field star, as a missing label does.
 
     Returns
     -------
@@ -148,7 +132,7 @@ def doppelganger_rate(
     Z : array-like of shape (n_samples, n_features)
         Stars in a space in which distance is to mean chemical difference.
     y : array-like of shape (n_samples,)
-        Cluster of each star, or `field_label`.
+        Cluster of each star; `field_label`, or missing, for field stars.
     side : array-like of shape (n_samples, n_columns), default=None
         Columns in which a field star must resemble a member to be compared with it.
     tolerance : array-like of shape (n_columns,), default=None
@@ -157,8 +141,8 @@ def doppelganger_rate(
         Which pairs of siblings count.
     dissimilarity : callable, default=None
         Matrix of how unlike rows are; the Euclidean distance by default.
-    field_label : int or str, default=-1
-        The value of y that marks a field star.
+    field_label : int, str or None, default=-1
+        The value of y that marks a field star, as a missing label does.
 
     Returns
     -------
@@ -204,7 +188,7 @@ def intra_inter_distances(
     Z : array-like of shape (n_samples, n_features)
         Stars in a space in which distance is to mean chemical difference.
     y : array-like of shape (n_samples,)
-        Cluster of each star, or `field_label`.
+        Cluster of each star; `field_label`, or missing, for field stars.
     side : array-like of shape (n_samples, n_columns), default=None
         Columns in which a field star must resemble a member to be compared with it.
     tolerance : array-like of shape (n_columns,), default=None
@@ -213,8 +197,8 @@ def intra_inter_distances(
         Which pairs of siblings count.
     dissimilarity : callable, default=None
         Matrix of how unlike rows are; the Euclidean distance by default.
-    field_label : int or str, default=-1
-        The value of y that marks a field star.
+    field_label : int, str or None, default=-1
+        The value of y that marks a field star, as a missing label does.
 
     Returns
     -------
@@ -239,13 +223,18 @@ def intra_inter_distances(
     return {cluster.label: cluster.distances() for cluster in clusters}
 
 
-def doppelganger_scorer(estimator, X, y):
+@scorer("sigma", "conditions")
+def doppelganger_scorer(estimator, X, y, **metadata):
     """Score a metric by minus its doppelganger rate.
 
-    For ``GridSearchCV`` with ``cv=LeaveOneClusterOut()``, the folds of which count
-    alike; :func:`~skastro.model_selection.cross_val_doppelganger_rates` weights them by
-    their numbers of stars, and also takes metadata of the stars such as their errors,
-    which a scorer does not.
+    For ``GridSearchCV`` with ``cv=LeaveOneClusterOut()`` or ``ClusterKFold()``, the
+    folds of which count alike;
+    :func:`~skastro.model_selection.cross_val_doppelganger_rates` weights clusters by
+    their numbers of stars. With metadata routing, it takes errors along:
+    ``doppelganger_scorer.set_score_request(sigma=True)``.
+
+    A score that cannot be had, because of a splitter that parts siblings, is an error
+    that says so. Searches make NaN and a warning of it, unless ``error_score="raise"``.
 
     Parameters
     ----------
@@ -256,13 +245,21 @@ def doppelganger_scorer(estimator, X, y):
     X : array-like of shape (n_samples, n_features)
         Stars of one or more clusters, and field stars.
     y : array-like of shape (n_samples,)
-        Cluster of each star, or the ``field_label`` of the last step (-1 if it has
-        none).
+        Cluster of each star; the ``field_label`` of the last step (-1 if it has none),
+        or a missing label, for field stars.
+    **metadata : dict
+        What `transform` is given too: ``sigma``, 1-sigma errors, and ``conditions``,
+        labels of disentanglers, with a row for each star.
 
     Returns
     -------
     score : float
         At most 0; higher is better.
+
+    Raises
+    ------
+    ValueError
+        If there is no field star, or no two siblings.
 
     Examples
     --------
@@ -277,178 +274,33 @@ def doppelganger_scorer(estimator, X, y):
     >>> -0.05 < doppelganger_scorer(RSCA().fit(X, y), X, y) < 0
     True
     """
-    Z, dissimilarity, field_label = representation(estimator, X)
+    Z, dissimilarity, field_label = representation(estimator, X, metadata)
     return -doppelganger_rate(
         Z, y, dissimilarity=dissimilarity, field_label=field_label
     )
 
 
-def representation(estimator, X, params=None):
-    """Return how a fitted estimator represents stars and tells them apart.
+def rate_among_clusters(Z, clusters, dissimilarity=None):
+    """Return the global rate where members of other clusters are the strangers.
 
     Parameters
     ----------
-    estimator : estimator
-        Fitted transformer or pipeline.
-    X : array-like of shape (n_samples, n_features)
-        Stars.
-    params : dict, default=None
-        Further arguments of `transform`.
+    Z : ndarray of shape (n_samples, n_features)
+        Representations.
+    clusters : Clusters
+        Who is of which; there is no field.
+    dissimilarity : callable, default=None
+        As of `doppelganger_rates`.
 
     Returns
     -------
-    Z : array of shape (n_samples, n_columns)
-        Representations.
-    dissimilarity : callable or None
-        For `doppelganger_rates`.
-    field_label : int or str
-        Of the last step.
+    rate : float
     """
-    *before, last = flat(estimator)
-    field_label = getattr(last, "field_label", -1)
-    # with equal errors the ratio falls with distance, and distance it is
-    if not (hasattr(last, "pairwise_log_likelihood_ratio") and last.with_covariance):
-        return estimator.transform(X, **(params or {})), None, field_label
-    for step in before:
-        X = step.transform(X, **(params or {}))
-
-    def dissimilarity(A, B):
-        return -last.pairwise_log_likelihood_ratio(A, B)
-
-    return X, dissimilarity, field_label
-
-
-def flat(estimator):
-    """Return the steps of nested pipelines and searches, down to the last one."""
-    for name in ("best_estimator_", "estimator"):
-        if hasattr(estimator, name):
-            return flat(getattr(estimator, name))
-    if not hasattr(estimator, "steps"):
-        return [estimator]
-    # a pipeline of all but the last step passes on what metadata routing asks for
-    before = [estimator[:-1]] if len(estimator.steps) > 1 else []
-    return [*before, *flat(estimator.steps[-1][1])]
-
-
-@dataclass(frozen=True)
-class _Cluster:
-    """A cluster with its pairs; those with strangers come in parts."""
-
-    label: object
-    n_stars: int
-    siblings: np.ndarray
-    strangers: Iterable
-
-    def distances(self):
-        """Return those of siblings and of strangers, as two arrays."""
-        return self.siblings, np.concatenate(list(self.strangers))
-
-    def rated(self):
-        """Return label, rate, number of stars and of pairs with strangers."""
-        limit = np.median(self.siblings)
-        limit += TIE * abs(limit)
-        near = n_pairs = 0
-        for values in self.strangers:
-            near += np.count_nonzero(values <= limit)
-            n_pairs += values.size
-        return self.label, near / n_pairs if n_pairs else np.nan, self.n_stars, n_pairs
-
-
-def compare_clusters(
-    Z,
-    y,
-    side=None,
-    tolerance=None,
-    pair_mask=None,
-    dissimilarity=None,
-    field_label=-1,
-):
-    """Yield clusters with their pairs that count; see `doppelganger_rates`."""
-    Z = check_array(Z, dtype=[np.float64, np.float32])
-    y = np.asarray(y)
-    check_consistent_length(Z, y)
-    side, tolerance = check_side(side, tolerance, len(y))
-    of_field, labels, counts = clusters_of(y, field_label)
-    field = np.flatnonzero(of_field)
-    if not len(field):
-        raise ValueError(
-            f"y has no field star, label {field_label!r}, to compare siblings with."
-        )
-    if not np.any(counts > 1):
-        raise ValueError(
-            "y has no cluster of two or more stars: give siblings one label."
-        )
-    strangers = Z[field]
-    for label in labels[counts > 1]:
-        members = np.flatnonzero(y == label)
-        cluster = compare(
-            label,
-            Z[members],
-            strangers,
-            dissimilarity or euclidean,
-            sibling_pairs(members, pair_mask),
-            resemblance(members, field, side, tolerance),
-        )
-        if cluster is not None:
-            yield cluster
-
-
-def sibling_pairs(members, pair_mask):
-    """Return which pairs of members count, as two arrays of positions."""
-    i, j = np.triu_indices(len(members), 1)
-    if pair_mask is not None:
-        keep = np.asarray(pair_mask(members[i], members[j]), dtype=bool)
-        i, j = i[keep], j[keep]
-    return i, j
-
-
-def resemblance(members, field, side, tolerance):
-    """Return a function of a slice of the field: which pairs with members count."""
-    if side is None:
-        return None
-
-    def alike(part):
-        mask = np.ones((len(members), len(field[part])), dtype=bool)
-        for column, limit in zip(side.T, tolerance, strict=True):
-            mask &= np.abs(column[members][:, None] - column[field[part]]) < limit
-        return mask
-
-    return alike
-
-
-def compare(label, A, B, dissimilarity, pairs, alike):
-    """Return the pairs of a cluster with members A and the field B, None without."""
-    i, j = pairs
-    if not len(i):
-        return None
-
-    def strangers():
-        size = max(1, min(MOST_ROWS, PAIRS // len(A)))
-        for start in range(0, len(B), size):
-            part = slice(start, start + size)
-            values = dissimilarity(A, B[part])
-            yield values.ravel() if alike is None else values[alike(part)]
-
-    return _Cluster(label, len(A), dissimilarity(A, A)[i, j], strangers())
-
-
-def check_side(side, tolerance, n_samples):
-    """Validate the columns to match pairs by."""
-    if side is None and tolerance is None:
-        return None, None
-    if side is None or tolerance is None:
-        raise ValueError("`side` and `tolerance` belong together: give both or none.")
-    side = np.asarray(side, dtype=float)
-    side = side[:, None] if side.ndim == 1 else side
-    tolerance = np.atleast_1d(np.asarray(tolerance, dtype=float))
-    if side.shape != (n_samples, len(tolerance)):
-        raise ValueError(
-            f"`side` must have a row for each star and a column for each tolerance,"
-            f" ({n_samples}, {len(tolerance)}), got {side.shape}."
-        )
-    if not np.all(tolerance > 0):
-        raise ValueError(f"`tolerance` must be positive, got {tolerance}.")
-    return side, tolerance
+    rates = []
+    for cluster in clusters.several:
+        y = np.where(clusters.codes == cluster, cluster, -1)
+        rates.append(doppelganger_rate(Z, y, dissimilarity=dissimilarity))
+    return float(np.average(rates, weights=clusters.counts[clusters.several]))
 
 
 def collect(found):

@@ -1,17 +1,14 @@
 """Twins: how many strangers are nearer to a star than its twin."""
 
 import numpy as np
-from sklearn.utils import (
-    check_array,
-    check_consistent_length,
-    check_random_state,
-    column_or_1d,
-)
+from sklearn.utils import check_consistent_length, check_random_state
 
-from ..utils import uncertain
-from ..utils.cluster_labels import is_field
-from ._doppelganger import flat
+from ..utils.arrays import as_matrix, plain
+from ..utils.cluster_labels import read_clusters
+from ..utils.scorers import scorer
+from ..utils.uncertain import WIDE, UncertainVectors
 from ._overlap import n_nearer_overlap
+from ._representation import latents
 
 #: Distances that are held at once.
 PAIRS = 2**22
@@ -37,8 +34,9 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
         are one point, :math:`N(z_i - z_j; 0, C_i + C_j)`, instead of the Euclidean
         distance. Errors of different stars differ, in size and direction, and much
         information is lost without them.
-    field_label : int or str, default=-1
-        The value of y that marks a star without a twin.
+    field_label : int, str or None, default=-1
+        The value of y that marks a star without a twin, as a missing label does: None,
+        NaN, pandas' NA, or masked.
 
     Returns
     -------
@@ -66,20 +64,13 @@ def n_false_twins(Z, y, *, with_covariance=False, field_label=-1):
     >>> n_false_twins([[0.0], [0.1], [0.05], [3.0]], [0, 0, 1, 1])
     array([1, 1, 2, 1])
     """
-    Z = check_array(Z, dtype=np.float64)
-    y = column_or_1d(y)
-    check_consistent_length(Z, y)
+    Z = as_matrix(Z, "Z", allow_nan=False, dtype=np.float64)
     y, twins = siblings(y, field_label)
+    check_consistent_length(Z, y)
     if not with_covariance:
         return _n_nearer(Z - np.median(Z, axis=0), y, twins)
-    k = uncertain.order(Z.shape[1])
-    if k is None:
-        raise ValueError(
-            f"Z has {Z.shape[1]} columns, which are not k values and k (k + 1) / 2"
-            " covariances for any k; with_covariance=True needs what"
-            " ConditionalFactorAnalysis(with_covariance=True) returns."
-        )
-    z, C = uncertain.unpack(Z, k)
+    points = UncertainVectors.unpack(Z, "ConditionalFactorAnalysis", "Z")
+    z, C = points.values, points.covariance
     values, vectors = np.linalg.eigh(C)
     # single precision does not tell the smallest errors beside the largest
     rounding = np.finfo(np.float32).eps * np.maximum(values[:, -1:], 0)
@@ -100,9 +91,9 @@ def siblings(y, field_label):
 
     Parameters
     ----------
-    y : ndarray of shape (n_samples,)
+    y : array-like of shape (n_samples,)
         Labels.
-    field_label : int or str
+    field_label : int, str or None
         The label of stars without a twin.
 
     Returns
@@ -112,25 +103,17 @@ def siblings(y, field_label):
     twins : list of ndarray of int
         One array serves all rows of a label; empty for stars without a twin.
     """
-    if y.dtype.kind == "f" and np.isnan(y).any():
-        raise ValueError("y contains NaN; mark stars without a twin by `field_label`.")
-    field = is_field(y, field_label)
-    _, codes, counts = np.unique(
-        y.astype(str) if y.dtype.kind == "O" else y,
-        return_inverse=True,
-        return_counts=True,
-    )
-    alone = field | (counts[codes] < 2)
-    if alone.all():
+    clusters = read_clusters(y, field_label, guess=False)
+    if not len(clusters.several):
         raise ValueError("y has no two stars of one label: give twins one label.")
-    twins = [np.empty(0, dtype=int)] * len(y)
+    codes = clusters.codes
+    twins = [np.empty(0, dtype=int)] * len(codes)
+    alone = ~np.isin(codes, clusters.several)
     rows = np.argsort(codes, kind="stable")
     rows = rows[~alone[rows]]
     for group in np.split(rows, np.flatnonzero(np.diff(codes[rows])) + 1):
         for row in group:
             twins[row] = group
-    # every star without a twin is a stranger to all
-    codes[field] = -1
     return codes, twins
 
 
@@ -193,7 +176,7 @@ def twin_recovery_curve(n_false):
     >>> n, fraction.round(2)
     (array([0, 3]), array([0.67, 1.  ]))
     """
-    n_false = np.asarray(n_false)
+    n_false = np.asarray(plain(n_false, "n_false"))
     n_false = n_false[n_false >= 0]
     if not len(n_false):
         raise ValueError("`n_false` has no star with a twin.")
@@ -202,13 +185,17 @@ def twin_recovery_curve(n_false):
     return n, fraction
 
 
-def twin_recovery_scorer(estimator, X, y, *, params=None):
+@scorer("sigma", "conditions", "condition_sigma")
+def twin_recovery_scorer(estimator, X, y, **metadata):
     """Score a transformer by the share of stars whose twin is nearest of all.
 
-    Higher is better; 1 is perfect. For `GridSearchCV(scoring=twin_recovery_scorer)`
-    over anything that ends in a disentangler; give its splitter twins as groups, so
-    that they are not parted: ``GroupKFold`` with ``groups=y``, in which a star without
-    a twin should be a group of its own.
+    Higher is better; 1 is perfect. For `GridSearchCV` over anything that ends in a
+    disentangler, with ``cv=TwinKFold()``, which keeps twins together. With metadata
+    routing, it takes errors and labels along:
+    ``twin_recovery_scorer.set_score_request(sigma=True)``.
+
+    A score that cannot be had, because of a splitter that parts twins, is an error that
+    says so. Searches make NaN and a warning of it, unless ``error_score="raise"``.
 
     Parameters
     ----------
@@ -218,13 +205,20 @@ def twin_recovery_scorer(estimator, X, y, *, params=None):
     X : array-like of shape (n_samples, n_features)
         Stars.
     y : array-like of shape (n_samples,)
-        Equal for twins; -1 for stars without one.
-    params : dict, default=None
-        Further arguments of `transform`, such as ``{"sigma": sigma}``.
+        Equal for twins; -1, or missing, for stars without one.
+    **metadata : dict
+        What `transform` is given too: ``sigma``, 1-sigma errors, ``conditions`` and
+        ``condition_sigma``, labels of disentanglers and their errors, with a row for
+        each star.
 
     Returns
     -------
     score : float
+
+    Raises
+    ------
+    ValueError
+        If most stars that are said to have a twin have none among these.
 
     Examples
     --------
@@ -234,41 +228,19 @@ def twin_recovery_scorer(estimator, X, y, *, params=None):
     >>> twin_recovery_scorer(StandardScaler().fit(X), X, [0, 0, 1, 1])
     1.0
     """
-    Z, with_covariance = latents(estimator, X, params=params)
+    clusters = read_clusters(y, guess=False)
+    said = np.count_nonzero(~clusters.field)
+    paired = np.count_nonzero(np.isin(clusters.codes, clusters.several))
+    if 2 * paired < max(said, 1):
+        raise ValueError(
+            f"Of {said} stars that have a label, {said - paired} have no twin among"
+            " these rows. In a cross-validation use TwinKFold of"
+            " skastro.model_selection, which keeps twins together; mark stars without a"
+            " twin by the label -1, or none."
+        )
+    Z, with_covariance = latents(estimator, X, params=metadata)
     n_false = n_false_twins(Z, y, with_covariance=with_covariance)
     return float(np.mean(n_false[n_false >= 0] == 0))
-
-
-def latents(estimator, X, one_metric=False, params=None):
-    """Return a star's latents as they are to be compared.
-
-    Parameters
-    ----------
-    estimator : estimator
-        Fitted transformer, pipeline or search.
-    X : array-like of shape (n_samples, n_features)
-        Stars.
-    one_metric : bool, default=False
-        Whether distances are to be Euclidean, also where errors are known.
-    params : dict, default=None
-        Further arguments of `transform`, such as `sigma`.
-
-    Returns
-    -------
-    Z : ndarray of shape (n_samples, n_columns)
-        Scaled by the ``latent_metric_``, or followed by covariances.
-    with_covariance : bool
-        Whether they are.
-    """
-    Z = np.asarray(estimator.transform(X, **(params or {})))
-    last = flat(estimator)[-1]
-    metric = getattr(last, "latent_metric_", None)
-    with_covariance = getattr(last, "with_covariance", False)
-    if with_covariance and one_metric:
-        Z = Z[:, : uncertain.order(Z.shape[1])]
-    if metric is not None and (one_metric or not with_covariance):
-        Z = Z @ np.linalg.cholesky(metric)
-    return Z, with_covariance and not one_metric
 
 
 def twin_recovery_limit(information, points, y, *, random_state=None):
@@ -316,7 +288,7 @@ def twin_recovery_limit(information, points, y, *, random_state=None):
     >>> twin_recovery_limit(information, points, y, random_state=0)
     array([0, 0, 0, 0, 0, 0])
     """
-    points = check_array(points, dtype=np.float64)
+    points = as_matrix(points, "points", allow_nan=False, dtype=np.float64)
     information = np.asarray(information, dtype=np.float64)
     n_samples, k = points.shape
     if information.shape != (n_samples, k, k):
@@ -334,7 +306,7 @@ def twin_recovery_limit(information, points, y, *, random_state=None):
     roots = vectors * np.sqrt(np.maximum(values, 0))[:, None]
     noise = np.matmul(roots, rng.normal(size=(n_samples, k, 1)))
     linear = np.matmul(scaled, centred[..., None]) + noise
-    covariance = np.linalg.inv(scaled + np.eye(k) / uncertain.WIDE)
+    covariance = np.linalg.inv(scaled + np.eye(k) / WIDE)
     z = np.matmul(covariance, linear)[..., 0]
-    packed = uncertain.pack(z, covariance)
+    packed = UncertainVectors(z, covariance).pack()
     return n_false_twins(packed, y, with_covariance=True)

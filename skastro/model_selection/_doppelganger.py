@@ -3,106 +3,22 @@
 import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
-from sklearn.model_selection import BaseCrossValidator
-from sklearn.utils import _safe_indexing, check_array, check_consistent_length
+from sklearn.utils import _safe_indexing, check_consistent_length
 from tqdm.auto import tqdm
 
 from ..metric_learning import RSCA
-from ..metrics._doppelganger import (
+from ..metrics._doppelganger import collect
+from ..metrics._pairs import (
     check_side,
-    collect,
     compare,
     euclidean,
-    flat,
-    representation,
     resemblance,
     sibling_pairs,
 )
-from ..utils.cluster_labels import clusters_of, is_field
-
-
-class LeaveOneClusterOut(BaseCrossValidator):
-    """Splits that leave one open cluster out.
-
-    A split trains on everything but one cluster, and tests on that cluster and all
-    field stars, which doppelganger rates compare it with. Field stars are on both
-    sides: they teach the population, never who is born with whom.
-
-    Parameters
-    ----------
-    field_label : int or str, default=-1
-        The value of y that marks a field star.
-
-    See Also
-    --------
-    sklearn.model_selection.LeaveOneGroupOut : Without field stars.
-
-    Examples
-    --------
-    >>> from skastro.model_selection import LeaveOneClusterOut
-    >>> for train, test in LeaveOneClusterOut().split(None, [-1, 0, 0, 1, 1, 2]):
-    ...     print(train, test)
-    [0 3 4 5] [0 1 2]
-    [0 1 2 5] [0 3 4]
-    """
-
-    def __init__(self, field_label=-1):
-        self.field_label = field_label
-
-    def _clusters(self, y):
-        if y is None:
-            raise ValueError("y, the cluster of each star, must be given.")
-        y = np.asarray(y)
-        field, labels, counts = clusters_of(y, self.field_label)
-        if not np.any(counts > 1):
-            raise ValueError(
-                "y has no cluster of two or more stars to leave out: give siblings"
-                " one label."
-            )
-        return y, field, labels[counts > 1]
-
-    def split(self, X, y=None, groups=None):
-        """Yield the rows to train on and to test on.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Not used.
-        y : array-like of shape (n_samples,)
-            Cluster of each star, or `field_label`.
-        groups : None
-            Not used.
-
-        Yields
-        ------
-        train : ndarray of int
-            All rows but those of one cluster.
-        test : ndarray of int
-            That cluster, of two or more stars, and all field stars.
-        """
-        y, field, clusters = self._clusters(y)
-        for cluster in clusters:
-            member = y == cluster
-            yield np.flatnonzero(~member), np.flatnonzero(member | field)
-
-    def get_n_splits(self, X=None, y=None, groups=None):
-        """Return the number of clusters of two or more stars.
-
-        Parameters
-        ----------
-        X : None
-            Not used.
-        y : array-like of shape (n_samples,)
-            Cluster of each star, or `field_label`.
-        groups : None
-            Not used.
-
-        Returns
-        -------
-        n_splits : int
-            Number of splits.
-        """
-        return len(self._clusters(y)[2])
+from ..metrics._representation import flat, representation
+from ..utils.arrays import as_matrix
+from ..utils.cluster_labels import read_clusters
+from ._splitters import LeaveOneClusterOut
 
 
 def cross_val_doppelganger_rates(
@@ -128,8 +44,8 @@ def cross_val_doppelganger_rates(
     X : array-like of shape (n_samples, n_features)
         Stars.
     y : array-like of shape (n_samples,)
-        Cluster of each star, or the ``field_label`` of the last step (-1 if it has
-        none).
+        Cluster of each star; the ``field_label`` of the last step (-1 if it has none),
+        or a missing label, for field stars.
     side : array-like of shape (n_samples, n_columns), default=None
         Columns, such as extinction and radial velocity, in which a field star must
         resemble the member that it is compared with.
@@ -177,52 +93,45 @@ def cross_val_doppelganger_rates(
     >>> rates.global_rate < 0.1
     True
     """
-    check_consistent_length(X, y)
-    y = np.asarray(y)
-    last = flat(estimator)[-1]
-    field_label = getattr(last, "field_label", -1)
-    cv = LeaveOneClusterOut(field_label)
-    side, tolerance = check_side(side, tolerance, len(y))
+    field_label = getattr(flat(estimator)[-1], "field_label", -1)
+    clusters = read_clusters(y, field_label)
+    check_consistent_length(X, clusters.codes)
+    side, tolerance = check_side(side, tolerance, len(clusters.codes))
     options = {"side": side, "tolerance": tolerance, "pair_mask": pair_mask}
+    field = np.flatnonzero(clusters.field)
+    each = [(clusters.labels[c], clusters.members(c)) for c in clusters.several]
     if type(estimator) is RSCA and not params:
-        field = np.flatnonzero(is_field(y, field_label))
-        X = check_array(X, dtype=[np.float64, np.float32])
+        X = as_matrix(X, "X", allow_nan=False)
         strangers = X[field]
+        fitted = estimator._leave_one_cluster_out(X, y)
         tasks = (
             delayed(_rate)(
-                fitted,
-                X[y == cluster],
-                strangers,
-                cluster,
-                np.flatnonzero(y == cluster),
-                field,
-                options,
+                metric, X[members], strangers, label, members, field, options
             )
-            for cluster, fitted in estimator._leave_one_cluster_out(X, y)
+            for (label, members), (_, metric) in zip(each, fitted, strict=True)
         )
     else:
+        splits = LeaveOneClusterOut(field_label).split(X, y)
         tasks = (
             delayed(_fit_and_rate)(
-                clone(estimator), X, y, train, test, field_label, params, options
+                clone(estimator), X, y, train, label, members, field, params, options
             )
-            for train, test in cv.split(X, y)
+            for (label, members), (train, _) in zip(each, splits, strict=True)
         )
     results = Parallel(n_jobs=n_jobs, return_as="generator")(tasks)
-    total = cv.get_n_splits(X, y)
-    bar = tqdm(results, total=total, desc="clusters", disable=not verbose)
+    bar = tqdm(results, total=len(each), desc="clusters", disable=not verbose)
     return collect([result for result in bar if result is not None])
 
 
-def _fit_and_rate(estimator, X, y, train, test, field_label, params, options):
+def _fit_and_rate(estimator, X, y, train, label, member, field, params, options):
     params = params or {}
-    estimator.fit(_safe_indexing(X, train), y[train], **_rows_of(params, train))
-    of_field = is_field(y[test], field_label)
-    member, field = test[~of_field], test[of_field]
+    labels = _safe_indexing(y, train)
+    estimator.fit(_safe_indexing(X, train), labels, **_rows_of(params, train))
     return _rate(
         estimator,
         _safe_indexing(X, member),
         _safe_indexing(X, field),
-        y[member[0]],
+        label,
         member,
         field,
         options,

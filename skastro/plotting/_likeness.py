@@ -5,7 +5,9 @@ from dataclasses import replace
 import numpy as np
 from sklearn.base import clone
 
-from ..metrics._doppelganger import collect, compare_clusters, flat, representation
+from ..metrics._doppelganger import collect
+from ..metrics._pairs import compare_clusters
+from ..metrics._representation import flat, representation
 from ..model_selection import cross_val_doppelganger_rates
 
 

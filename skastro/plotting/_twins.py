@@ -5,7 +5,8 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..metrics import n_false_twins, twin_recovery_curve
-from ..metrics._twins import latents, siblings
+from ..metrics._representation import latents
+from ..metrics._twins import siblings
 
 
 class TwinDistanceDisplay:

@@ -79,7 +79,7 @@ def is_table(values):
     return hasattr(values, "colnames") and hasattr(values, "itercols")
 
 
-def _mask_of(values):
+def mask_of(values):
     """Return the mask that values carry and what is under it, or None and values."""
     if isinstance(values, np.ma.MaskedArray):
         mask = np.ma.getmask(values)
@@ -142,12 +142,12 @@ def named(values, name, *, unit=None, allow_nan=True, owner=None):
     if unit_of(values) is not None:
         if unit is None:
             refuse_units(values, name)
-        mask, under = _mask_of(values)
+        mask, under = mask_of(values)
         bare = np.asarray(_to_unit(under, name, unit), dtype=float)
         return _filled(bare, mask, name, allow_nan, owner), None
     if _is_nullable(values):
         return values.to_numpy(dtype=float, na_value=np.nan), None
-    mask, under = _mask_of(values)
+    mask, under = mask_of(values)
     if under is values:
         return values, None
     return _filled(np.asarray(under), mask, name, allow_nan, owner), None
@@ -231,7 +231,9 @@ def _from_table(table, name, allow_nan, owner):
 _NO_Y = "no_validation"
 
 
-def validate(estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, **checks):
+def validate(
+    estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, remedy=None, **checks
+):
     """Let X, and y if there is one, in: scikit-learn's `validate_data` behind the door.
 
     Parameters
@@ -246,6 +248,8 @@ def validate(estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, **checks):
         Whether this is the fit.
     allow_nan : bool, default=False
         Whether entries of X may be missing.
+    remedy : str, default=None
+        What to do about missing entries where they may not be, for the message.
     **checks : dict
         Further arguments of `validate_data`; by default, X is kept in float32 or made
         float64.
@@ -264,16 +268,24 @@ def validate(estimator, X, y=_NO_Y, *, reset=True, allow_nan=False, **checks):
         If either is not what scikit-learn takes, or is masked and may not be.
     """
     owner = type(estimator).__name__
-    X, names = named(X, "X", allow_nan=allow_nan, owner=owner)
+    X, names = named(X, "X", allow_nan=allow_nan or remedy is not None, owner=owner)
     refuse_cube(X)
     finite = "allow-nan" if allow_nan else True
     defaults = {"dtype": [np.float64, np.float32], "ensure_all_finite": finite}
     checks = defaults | checks | {"reset": reset}
     if not (isinstance(y, str) and y == _NO_Y):
         checks["y"] = plain(y, "y", allow_nan=False, owner=owner)
-    if names is None:
-        return validate_data(estimator, X, **checks)
-    return _validate_named(estimator, X, names, checks)
+    try:
+        if names is None:
+            return validate_data(estimator, X, **checks)
+        return _validate_named(estimator, X, names, checks)
+    except ValueError as error:
+        if remedy is None or "X contains NaN" not in str(error):
+            raise
+        row = np.flatnonzero(np.isnan(np.asarray(X, dtype=float)).any(axis=1))[0]
+        raise ValueError(
+            f"Input X contains NaN, or is masked, in row {row}. {remedy}"
+        ) from error
 
 
 def _validate_named(estimator, X, names, checks):

@@ -1,48 +1,160 @@
-"""Labels of clusters, and the one that marks a field star."""
+"""Labels of clusters, and who is of the field."""
+
+from dataclasses import dataclass
 
 import numpy as np
+from sklearn.utils import column_or_1d
+
+from .arrays import mask_of, refuse_units
+
+#: A label of so many times the typical number of stars, and of most of them, is that of
+#: the field.
+_CROWD = 10
+#: What would do, where the rows of a fold cannot be scored.
+SPLITTERS = (
+    "In a cross-validation use LeaveOneClusterOut or ClusterKFold of"
+    " skastro.model_selection, which keep siblings together and field stars on both"
+    " sides; of a halving search only with `resource` a parameter of the estimator,"
+    " since rows that it draws part siblings."
+)
 
 
-def is_field(y, field_label):
-    """Tell which stars are of the field.
-
-    Parameters
-    ----------
-    y : ndarray of shape (n_samples,)
-        Cluster of each star, numbers or strings.
-    field_label : int or str
-        The label of field stars; ``-1`` and ``"-1"`` are the same.
-
-    Returns
-    -------
-    field : ndarray of bool of shape (n_samples,)
-    """
-    if y.dtype.kind in "OUST":
-        return y.astype(str) == str(field_label)
-    try:
-        return y == float(field_label)
-    except ValueError:
-        return np.zeros(len(y), dtype=bool)
-
-
-def clusters_of(y, field_label):
-    """Tell the field from the clusters, and count these.
+@dataclass(frozen=True)
+class Clusters:
+    """Stars by the cluster that they are of.
 
     Parameters
     ----------
-    y : ndarray of shape (n_samples,)
-        Cluster of each star, numbers or strings.
-    field_label : int or str
-        The label of field stars.
-
-    Returns
-    -------
-    field : ndarray of bool of shape (n_samples,)
-        Which stars are of the field.
+    codes : ndarray of int of shape (n_samples,)
+        Position of each star's cluster in `labels`; -1 for field stars.
     labels : ndarray of shape (n_clusters,)
-        The other labels, in order.
+        The labels of clusters, in order.
     counts : ndarray of int of shape (n_clusters,)
         Their numbers of stars.
     """
-    field = is_field(y, field_label)
-    return field, *np.unique(y[~field], return_counts=True)
+
+    codes: np.ndarray
+    labels: np.ndarray
+    counts: np.ndarray
+
+    @property
+    def field(self):
+        """Which stars are of the field."""
+        return self.codes < 0
+
+    @property
+    def several(self):
+        """Positions of the clusters of two or more stars."""
+        return np.flatnonzero(self.counts > 1)
+
+    def members(self, cluster):
+        """Return the rows of the cluster at a position."""
+        return np.flatnonzero(self.codes == cluster)
+
+    def __getitem__(self, rows):
+        """Return some of the stars, by the same codes."""
+        codes = self.codes[rows]
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.labels))
+        return Clusters(codes, self.labels, counts)
+
+
+def read_clusters(y, field_label=-1, *, guess=True):
+    """Tell clusters and the field from labels.
+
+    Parameters
+    ----------
+    y : array-like of shape (n_samples,)
+        Cluster of each star: numbers or strings. A missing label, which is None, NaN,
+        pandas' NA or masked, marks a field star, whatever `field_label` is.
+    field_label : int, str or None, default=-1
+        The label of field stars; ``-1`` and ``"-1"`` are the same. None, or NaN, if
+        only missing labels mark them.
+    guess : bool, default=True
+        Whether to refuse labels of which one is so common that it must be that of the
+        field under another name.
+
+    Returns
+    -------
+    clusters : Clusters
+
+    Raises
+    ------
+    ValueError
+        If y is not given or not of one dimension; or, to `guess`, if no star is of the
+        field, one label holds more than half of the stars and more than ten times as
+        many as the median of the others, and there are three labels or more.
+    """
+    values, missing = _read(y)
+    field = missing | _equal(values, field_label)
+    labels, inverse, counts = np.unique(
+        values[~field], return_inverse=True, return_counts=True
+    )
+    codes = np.full(len(values), -1)
+    codes[~field] = inverse
+    if guess and len(labels) > 2 and not field.any():
+        largest = counts.argmax()
+        typical = np.median(np.delete(counts, largest))
+        if counts[largest] > max(len(values) / 2, _CROWD * typical):
+            name = labels[largest].item()
+            raise ValueError(
+                f"y has no field star, of the label {field_label!r} or without one, but"
+                f" {name!r} holds {counts[largest]} of {len(values)} rows. If these"
+                f" are the field, set field_label={name!r}."
+            )
+    return Clusters(codes, labels, counts)
+
+
+def _read(y):
+    """Return labels as an array that can be sorted, and which are missing."""
+    if y is None:
+        # the second half is what scikit-learn's checks look for
+        raise ValueError(
+            "y, the cluster of each star, must be given: this requires y to be passed,"
+            " but the target y is None."
+        )
+    refuse_units(y, "y")
+    mask, y = mask_of(y)
+    if hasattr(y, "iloc") or hasattr(y, "to_numpy"):  # pandas, polars
+        y = np.asarray(y, dtype=object)
+    values = column_or_1d(y, warn=True)
+    missing = np.zeros(len(values), bool) if mask is None else np.ravel(mask).copy()
+    kind = values.dtype.kind
+    if kind == "f":
+        missing |= np.isnan(values)
+    elif kind == "O":
+        missing |= np.array([_is_missing(value) for value in values], dtype=bool)
+        known = list(values[~missing])
+        whole = all(isinstance(value, (int, np.integer)) for value in known)
+        numbers = whole or all(isinstance(v, (int, float, np.number)) for v in known)
+        dtype = int if whole else float if numbers else str
+        values = np.zeros(len(values), dtype if dtype is not str else object)
+        values[~missing] = known if numbers else [_text(value) for value in known]
+        values = values if numbers else np.where(missing, "", values).astype(str)
+    elif kind == "S":
+        values = np.char.decode(values, "utf-8")
+    return values, missing
+
+
+def _text(value):
+    return value.decode() if isinstance(value, bytes) else str(value)
+
+
+def _is_missing(value):
+    """Whether a label is None, NaN or NA; the last of these is not equal to itself."""
+    if value is None:
+        return True
+    try:
+        return bool(value != value)
+    except TypeError:
+        return True
+
+
+def _equal(values, field_label):
+    if _is_missing(field_label):
+        return np.zeros(len(values), dtype=bool)
+    if values.dtype.kind in "UT":
+        return values == str(field_label)
+    try:
+        return values == float(field_label)
+    except ValueError:
+        return np.zeros(len(values), dtype=bool)
