@@ -8,7 +8,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.base import clone
 from sklearn.decomposition import non_negative_factorization
+from sklearn.exceptions import NotFittedError
 from sklearn.model_selection import GridSearchCV, KFold
+from sklearn.pipeline import make_pipeline
 
 from skastro.datasets import make_line_maps
 from skastro.decomposition import LineMapNMF, LineMapNMFEnsemble
@@ -336,6 +338,29 @@ def test_nothing_to_hold_out_is_an_error(data):
         held_out_entries_scorer(nmf, lonely)
 
 
+def test_scorer_says_what_it_takes(data):
+    nmf = LineMapNMF(2, random_state=0).fit(data.X)
+    with pytest.raises(TypeError, match="LineMapNMFEnsemble.*got Pipeline"):
+        held_out_entries_scorer(make_pipeline(nmf), data.X)
+    with pytest.raises(ValueError, match="X has 4 lines, but LineMapNMF was fitted"):
+        held_out_entries_scorer(nmf, data.X[:, :4])
+    with pytest.raises(NotFittedError):
+        held_out_entries_scorer(LineMapNMF(), data.X)
+
+
+def test_held_out_entries_have_no_unit(data):
+    """Also if a line is dark in all pixels of the test, which then tell nothing."""
+    nmf = LineMapNMF(2, random_state=0).fit(data.X)
+    X = data.X.copy()
+    X[:, 3] = -np.abs(X[:, 3])
+    score = held_out_entries_scorer(nmf, X)
+    for unit in (2.0**-40, 2.0**40):
+        scaled = clone(nmf).fit(data.X * unit)
+        assert held_out_entries_scorer(scaled, X * unit) == pytest.approx(score)
+    with pytest.raises(ValueError, match="can be held out"):
+        held_out_entries_scorer(nmf, -np.abs(X))
+
+
 @pytest.mark.parametrize("model", [LineMapNMF, LineMapNMFEnsemble])
 def test_dark_lines_are_zero_and_do_not_move_the_rest(model, data):
     options = {"n_members": 5} if model is LineMapNMFEnsemble else {}
@@ -384,6 +409,48 @@ def test_unit_does_not_matter(model, with_sigma, data):
     check_refit_identical(model, X, **({"sigma": sigma} if with_sigma else {}))
 
 
+@pytest.mark.parametrize("model", MODELS)
+@pytest.mark.parametrize("rows", [1, 30])
+def test_maps_that_say_nothing_are_refused(model, rows):
+    X = np.tile([1.0, 2, 3, 4], (rows, 1))
+    X[-1, 0] = np.nan
+    message = "minimum of 2" if rows == 1 else "X does not vary"
+    with pytest.raises(ValueError, match=message):
+        model.fit(X)
+
+
+@pytest.mark.parametrize("with_sigma", [False, True])
+@pytest.mark.parametrize("k", [2, 3])
+def test_exact_maps_need_no_more_components_than_they_have(k, with_sigma):
+    """One that is not needed fades, and its profile does not grow out of numbers."""
+    rng = np.random.default_rng(0)
+    X = np.outer(rng.uniform(0.1, 1, 100), rng.uniform(0.1, 1, 6))
+    sigma = 0.1 if with_sigma else None
+    ensemble = LineMapNMFEnsemble(k, n_members=30, random_state=0).fit(X, sigma=sigma)
+    assert np.isfinite(ensemble.components_).all() and ensemble.fitting_.all()
+    assert np.all(ensemble.member_losses_ < 1e-6 * X.size)
+    one = LineMapNMF(k, solver="hals", alpha_maps=1e-3, n_init=4, random_state=0)
+    maps = one.fit_transform(X, sigma=sigma)
+    assert_allclose(one.inverse_transform(maps), X, rtol=0.05)
+
+
+@pytest.mark.parametrize("model", MODELS)
+def test_score_has_no_unit_though_a_line_is_dark(model, data):
+    rng = np.random.default_rng(0)
+    X = np.insert(data.X, 2, -rng.uniform(size=len(data.X)), axis=1)
+    plain = clone(model).fit(data.X).score(data.X)
+    for unit in (2.0**-40, 1.0, 2.0**40):
+        with pytest.warns(UserWarning, match="no positive"):
+            scored = clone(model).fit(X * unit)
+        assert scored.score(X * unit) == plain
+
+
+def test_warnings_point_at_the_caller(data):
+    with pytest.warns(UserWarning, match="trivial") as caught:
+        LineMapNMF(4, random_state=0).fit(np.abs(data.X[:, :3]))
+    assert caught[0].filename == __file__
+
+
 def test_tables_are_taken(data):
     check_tables(MODELS[0], data.X)
 
@@ -404,22 +471,39 @@ class StopAfter:
         pass
 
     def on_fit_task_end(self, estimator, context):
-        self.seen += context.task_name == "it"
+        self.seen += context.task_name == "run"
         return self.seen >= self.n
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
 def test_callbacks_see_and_stop_members(data, n_jobs):
     pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
-    ensemble = LineMapNMFEnsemble(3, n_members=12, n_jobs=n_jobs, random_state=0)
+    ensemble = LineMapNMFEnsemble(3, n_members=60, n_jobs=n_jobs, random_state=0)
     plain = clone(ensemble).fit(data.X)
     watcher = StopAfter(99)
     watched = clone(ensemble).set_callbacks(watcher).fit(data.X)
-    assert watcher.seen == 12
+    assert watcher.seen == 60
     assert_array_equal(watched.components_, plain.components_)
     stopped = clone(ensemble).set_callbacks(StopAfter(5)).fit(data.X)
     n = len(stopped.member_losses_)
-    # those that had begun are finished
-    assert 5 <= n < 12
+    # those that had begun are finished, and threads are ahead of who counts
+    assert 5 <= n < 60
     assert len(stopped.member_components_) == len(stopped.member_alphas_) == n
     assert_array_equal(stopped.member_losses_, plain.member_losses_[:n])
+
+
+def test_bars_of_pipelines_and_searches_do_not_fail(data):
+    callback = pytest.importorskip(
+        "sklearn.callback", reason="callbacks came with scikit-learn 1.9"
+    )
+    pytest.importorskip("rich")
+    nmf = LineMapNMF(2, n_init=2, random_state=0)
+    plain = clone(nmf).fit(data.X)
+    # bars are registered with the outermost estimator
+    pipeline = make_pipeline(nmf).set_callbacks(callback.ProgressBar())
+    assert_array_equal(pipeline.fit(data.X)[-1].components_, plain.components_)
+    search = GridSearchCV(
+        nmf, {"n_components": [1, 2]}, cv=2, scoring=held_out_entries_scorer
+    ).set_callbacks(callback.ProgressBar())
+    found = search.fit(data.X).best_estimator_
+    assert_array_equal(found.components_, plain.components_)

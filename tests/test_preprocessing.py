@@ -3,12 +3,16 @@
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.utils.masked import Masked
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.frozen import FrozenEstimator
 from sklearn.pipeline import make_pipeline
 
 from skastro.decomposition import ProbabilisticPCA
 from skastro.preprocessing import InterstellarMasker, censor_pixels
+from skastro.testing import check_empty_rows_do_not_matter, check_missing_equals_masked
 
 
 def test_pixels_are_censored_for_any_reason():
@@ -164,3 +168,57 @@ def test_masked_extinctions_leave_stars_out():
     assert_array_equal(np.flatnonzero(masker.mask_), [20, 21, 22])
     with pytest.raises(TypeError, match="`y` carries the unit mag"):
         masker.fit(X, extinction * u.mag)
+
+
+@pytest.mark.parametrize("masked", [np.ma.MaskedArray, Masked])
+def test_pixels_of_which_the_mask_is_masked_are_bad(masked):
+    flux, error = np.ones((1, 4)), np.full((1, 4), 0.01)
+    # as floats, these two would be one number
+    bits = np.array([[0, 0, 1 << 62, (1 << 62) + 1]])
+    mask = masked(bits, mask=[[False, True, False, False]])
+    found = censor_pixels(flux, error, mask=mask, bad_bits=[0])
+    assert_array_equal(np.isnan(found), [[False, True, False, True]])
+    with pytest.raises(TypeError, match="`mask` carries the unit Jy"):
+        censor_pixels(flux, error, mask=bits * u.Jy)
+
+
+def test_quantities_without_dimension_are_numbers():
+    flux, error = np.array([[1.0, 0.9]]), np.array([[0.01, 0.1]])
+    expected = censor_pixels(flux, error)
+    found = censor_pixels(100 * flux * u.percent, 100 * error * u.percent)
+    assert_array_equal(found, expected)
+    hidden = Masked(flux * u.one, mask=[[True, False]])
+    assert_array_equal(censor_pixels(hidden, 0.01), [[np.nan, 0.9]])
+
+
+@settings(max_examples=5, deadline=None)
+@given(st.integers(0, 10**6))
+def test_masked_is_missing_and_empty_stars_do_not_matter(seed):
+    X, extinction = survey(seed, n=150, p=30)
+    masker = InterstellarMasker(2, random_state=0)
+    check_missing_equals_masked(masker, X, extinction)
+    check_empty_rows_do_not_matter(masker, X, extinction, rtol=0)
+    # stars of either kind, in the midst of the others
+    where = np.arange(0, 150, 11)
+    more = np.insert(X, where, np.nan, axis=0)
+    among = np.insert(extinction, where, np.resize([0.0, 1.0], len(where)))
+    one = InterstellarMasker(2, random_state=0).fit(X, extinction)
+    other = InterstellarMasker(2, random_state=0).fit(more, among)
+    assert_array_equal(other.residual_, one.residual_)
+    assert_array_equal(other.residual_low_, one.residual_low_)
+
+
+@pytest.mark.parametrize("factor", [2.0**-60, 2.0**60])
+def test_threshold_has_the_unit(factor):
+    X, extinction = survey()
+    one = InterstellarMasker(4, threshold=0.02, random_state=0).fit(X, extinction)
+    other = InterstellarMasker(4, threshold=0.02 * factor, random_state=0)
+    other.fit(X * factor, extinction)
+    assert_array_equal(other.mask_, one.mask_)
+    assert_array_equal(other.residual_ / factor, one.residual_)
+
+
+def test_extinctions_that_are_all_unknown():
+    X, extinction = survey()
+    with pytest.raises(ValueError, match="Of n_samples=0 stars of which anything"):
+        InterstellarMasker(4).fit(X, np.full(len(X), np.nan))

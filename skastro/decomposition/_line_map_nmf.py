@@ -3,16 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from ..utils.progress import Progress, long_fit
-from ..utils.sklearn_names import Interval, StrOptions, _fit_context
-from ._nmf_base import BlendedMaps
+from ..utils.sklearn_names import Interval, StrOptions
+from ._nmf_base import SEEDS, BlendedMaps
 from ._nmf_consensus import fits_equally, overlap
-from ._nmf_runs import descend, descend_sklearn, many
-
-#: Largest seed.
-SEEDS = 2**31 - 1
+from ._nmf_runs import descend, descend_sklearn
 
 
 class LineMapNMF(BlendedMaps):
@@ -118,8 +113,6 @@ class LineMapNMF(BlendedMaps):
         "solver": [StrOptions({"auto", "cd", "hals"})],
         "n_init": [Interval(Integral, 1, None, closed="left")],
         "select": [StrOptions({"loss", "distinct"})],
-        "n_jobs": [Integral, None],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -155,38 +148,8 @@ class LineMapNMF(BlendedMaps):
         self.random_state = random_state
         self.verbose = verbose
 
-    @long_fit
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sigma=None):
-        """Find the profiles.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_pixels, n_lines)
-            Line intensities; NaN is missing. Pixels without any line do not count.
-        y : ignored
-            There for scikit-learn.
-        sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors; or one for all, or one for each line. Infinity means not
-            observed.
-
-        Returns
-        -------
-        self : LineMapNMF
-
-        Raises
-        ------
-        ValueError
-            If a line is without data, all pixels are blank or dark, errors are not
-            positive, or the solver does not take the data.
-
-        Warns
-        -----
-        UserWarning
-            If a line has no positive intensity in any pixel, or there are as many
-            components as lines.
-        """
-        problem = self._problem(X, y, sigma)
+    def _find(self, problem, rng):
+        """Run all starts, and publish the best."""
         k = self.n_components
         solver = self.solver
         if solver == "auto":
@@ -196,24 +159,21 @@ class LineMapNMF(BlendedMaps):
                 '`solver`="cd" takes neither NaN nor `sigma`; "hals" or "auto" do.'
             )
         penalties = self._penalties(problem, self.alpha_maps, self.alpha_profiles)
-        seeds = check_random_state(self.random_state).randint(SEEDS, size=self.n_init)
+        seeds = rng.randint(SEEDS, size=self.n_init)
         if solver == "cd":
             alphas = self.alpha_maps, self.alpha_profiles
             how = descend_sklearn, alphas, self.l1_ratio, self.max_iter, self.tol
         else:
             how = descend, penalties, self.max_iter, self.tol
         jobs = [(problem, k, seed, *how[1:]) for seed in seeds]
-        with Progress(self, len(jobs), "starts") as progress:
-            runs = many(how[0], jobs, self.n_jobs, progress)
+        runs = self._run(how[0], jobs, "starts")
         if self.select == "distinct":
             figures = np.array([overlap(V, H) for V, H, *_ in runs])
             figures[~fits_equally(problem, [run[2] for run in runs], k)] = np.inf
         else:
             figures = [loss + penalty(V, H, penalties) for V, H, loss, _ in runs]
         V, H, loss, self.n_iter_ = runs[int(np.argmin(figures))]
-        self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
-        self._publish(H, V, penalties)
-        return self
+        self._publish(H, V, loss, penalties)
 
 
 def penalty(V, H, penalties):

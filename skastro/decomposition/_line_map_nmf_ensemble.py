@@ -3,14 +3,11 @@
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_random_state
 
-from ..utils.progress import Progress, long_fit
-from ..utils.sklearn_names import Interval, StrOptions, _fit_context
-from ._line_map_nmf import SEEDS
-from ._nmf_base import BlendedMaps
+from ..utils.sklearn_names import Interval, StrOptions
+from ._nmf_base import SEEDS, BlendedMaps
 from ._nmf_consensus import consensus, fits_equally, overlap
-from ._nmf_runs import descend, many, refit
+from ._nmf_runs import descend, refit
 
 #: Share of the members that the consensus is of.
 _KEEP = {"loss": 0.5, "distinct": 0.05}
@@ -132,8 +129,6 @@ class LineMapNMFEnsemble(BlendedMaps):
         "alpha_profiles": [Interval(Real, 0, None, closed="left"), tuple, list],
         "select": [StrOptions({"distinct", "loss"})],
         "keep": [Interval(Real, 0, 1, closed="right"), None],
-        "n_jobs": [Integral, None],
-        "verbose": ["verbose"],
     }
 
     def __init__(
@@ -169,33 +164,9 @@ class LineMapNMFEnsemble(BlendedMaps):
         self.random_state = random_state
         self.verbose = verbose
 
-    @long_fit
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sigma=None):
-        """Run all members, and find their consensus.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_pixels, n_lines)
-            Line intensities; NaN is missing.
-        y : ignored
-            There for scikit-learn.
-        sigma : array-like of shape (n_pixels, n_lines), default=None
-            1-sigma errors; or one for all, or one for each line. Infinity means not
-            observed.
-
-        Returns
-        -------
-        self : LineMapNMFEnsemble
-
-        Raises
-        ------
-        ValueError
-            As :meth:`LineMapNMF.fit`, or if a range of penalties is none.
-        """
-        problem = self._problem(X, y, sigma)
+    def _find(self, problem, rng):
+        """Run all members, and publish their consensus."""
         k, n = self.n_components, self.n_members
-        rng = check_random_state(self.random_state)
         seeds = rng.randint(SEEDS, size=n)
         alphas = np.column_stack(
             [self._draw(name, rng) for name in ("alpha_maps", "alpha_profiles")]
@@ -205,8 +176,7 @@ class LineMapNMFEnsemble(BlendedMaps):
             (problem, k, seed, each, self.max_iter, self.tol)
             for seed, each in zip(seeds, penalties, strict=True)
         ]
-        with Progress(self, n, "members") as progress:
-            runs = many(_member, jobs, self.n_jobs, progress)
+        runs = self._run(_member, jobs, "members")
         profiles = np.array([H for H, *_ in runs])
         losses, overlaps, passes = np.array([run[1:] for run in runs]).T
         n = len(runs)  # fewer than were asked for, if a callback ended it
@@ -225,13 +195,11 @@ class LineMapNMFEnsemble(BlendedMaps):
             profiles, self.kept_, self.fitting_
         )
         V, H, loss = refit(problem, common)
-        self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
-        self._publish(H, V, (0.0, 0.0))
+        self._publish(H, V, loss, (0.0, 0.0))
         self.components_std_ = self._of_all_lines(deviation * self._peaks[:, None])
         members = self._of_all_lines(profiles)
         mean = members.mean(axis=2, keepdims=True)
         self.member_components_ = members / np.where(mean > 0, mean, 1)
-        return self
 
     def _draw(self, name, rng):
         value = getattr(self, name)

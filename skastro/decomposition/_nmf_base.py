@@ -6,14 +6,17 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
 from sklearn.exceptions import UndefinedMetricWarning
+from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..utils.arrays import as_matrix, check_errors, refuse_errors_as_y, validate
 from ..utils.estimator import SkastroEstimator
-from ..utils.progress import LongFit
-from ..utils.sklearn_names import Interval
-from ._nmf_runs import refit
+from ..utils.progress import FRAMES, LongFit, Progress, long_fit
+from ..utils.sklearn_names import Interval, _fit_context
+from ._nmf_runs import many, refit
 
+#: Largest seed.
+SEEDS = 2**31 - 1
 #: Relative gain of the last pass of `transform`, whose problem is convex.
 _TRANSFORM_TOL = 1e-9
 
@@ -63,9 +66,9 @@ class BlendedMaps(
 ):
     """Base class of factorisations of line maps.
 
-    Subclasses publish `components_`, and with them `_scaled_components`, the profiles
-    in the units of the fit, and `_peaks`, the peaks of their maps there. Lines that are
-    dark everywhere are not part of the fit.
+    Subclasses say in `_find` how, and end it with `_publish`, which sets `components_`,
+    `_scaled_components`, the profiles in the units of the fit, and `_peaks`, the peaks
+    of their maps there. Lines that are dark everywhere are not part of the fit.
     """
 
     _shared_constraints: dict = {
@@ -75,14 +78,57 @@ class BlendedMaps(
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "l1_ratio": [Interval(Real, 0, 1, closed="both")],
+        "n_jobs": [Integral, None],
         "random_state": ["random_state"],
+        "verbose": ["verbose"],
     }
+
+    @long_fit
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y=None, sigma=None):
+        """Find the profiles.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_pixels, n_lines)
+            Line intensities; NaN is missing. Pixels without any line do not count.
+        y : ignored
+            There for scikit-learn.
+        sigma : array-like of shape (n_pixels, n_lines), default=None
+            1-sigma errors; or one for all, or one for each line. Infinity means not
+            observed.
+
+        Returns
+        -------
+        self : object
+            Fitted estimator.
+
+        Raises
+        ------
+        ValueError
+            If a line is without data, all pixels are blank, dark or alike, errors are
+            not positive, the solver does not take the data, or a range of penalties is
+            none.
+
+        Warns
+        -----
+        UserWarning
+            If a line has no positive intensity in any pixel, or there are as many
+            components as lines.
+        """
+        refuse_errors_as_y(self, X, y)
+        self._find(self._problem(X, sigma), check_random_state(self.random_state))
+        return self
+
+    def _run(self, function, jobs, description):
+        """Run a function of many tuples of arguments, and show how far it is."""
+        with Progress(self, len(jobs), description, "run") as progress:
+            return many(function, jobs, self.n_jobs, progress)
 
     # -- the data of a fit
 
-    def _problem(self, X, y, sigma):
+    def _problem(self, X, sigma):
         """Validate the data of a fit; return it scaled, without blank pixels."""
-        refuse_errors_as_y(self, X, y)
         self._with_sigma = sigma is not None
         X, sigma = self._observed(X, sigma, reset=True)
         blank = np.isnan(X).all(axis=1)
@@ -102,24 +148,31 @@ class BlendedMaps(
                 "No line of X has a positive intensity in any pixel, so that there is"
                 " nothing to factorise."
             )
+        seen = X[~blank][:, self._lit]
+        if np.array_equal(np.nanmin(seen, axis=0), np.nanmax(seen, axis=0)):
+            raise ValueError(
+                "X does not vary: all pixels are alike in what is observed, so that"
+                " nothing tells components apart."
+            )
         if not self._lit.all():
             warnings.warn(
                 f"{self._line_names(~self._lit)} of X have no positive intensity in any"
                 " pixel: they are 0 in all components.",
-                stacklevel=5,
+                stacklevel=4 + FRAMES,
             )
         if self.n_components >= X.shape[1]:
             warnings.warn(
                 f"`n_components`={self.n_components} for {X.shape[1]} line(s): a"
                 " factorisation with a component for each line is trivial.",
-                stacklevel=5,
+                stacklevel=4 + FRAMES,
             )
         self.line_scale_ = mean if self.scale_lines else None
         return self._scaled_problem(X, sigma, ~blank)
 
     def _observed(self, X, sigma, reset):
         """Let intensities and their errors in."""
-        X = validate(self, X, allow_nan=True, reset=reset)
+        least = 2 if reset else 1
+        X = validate(self, X, allow_nan=True, reset=reset, ensure_min_samples=least)
         if sigma is None:
             if self._with_sigma:
                 raise ValueError(
@@ -162,8 +215,9 @@ class BlendedMaps(
         r = self.l1_ratio
         return maps * r, maps * (1 - r), profiles * r, profiles * (1 - r)
 
-    def _publish(self, scaled, maps, penalties):
+    def _publish(self, scaled, maps, loss, penalties):
         """Set the fitted profiles, for maps of unit peak, in the units of the lines."""
+        self.reconstruction_err_ = float(np.sqrt(max(loss, 0.0)))
         peaks = maps.max(axis=1)
         peaks = np.where(peaks > 0, peaks, 1.0)
         self._scaled_components, self._peaks = scaled, peaks
@@ -268,7 +322,8 @@ class BlendedMaps(
         """Return the share of the variance of the lines that is reconstructed.
 
         Each line counts in units of its mean if ``scale_lines``, and each entry with
-        the inverse of its variance if there is `sigma`. More components always
+        the inverse of its variance if there is `sigma`. Lines that were dark in the fit
+        do not count, since they have no unit. More components always
         reconstruct more: choose their number by
         :func:`~skastro.model_selection.choose_n_components`.
 
@@ -288,14 +343,12 @@ class BlendedMaps(
         """
         model = self.inverse_transform(self.transform(X, sigma=sigma))
         X, sigma = self._observed(X, sigma, reset=False)
-        scale = np.ones(X.shape[1])
-        if self.line_scale_ is not None:
-            scale[self._lit] = self.line_scale_[self._lit]
-        X, model = X / scale, model / scale
+        scale = 1.0 if self.line_scale_ is None else self.line_scale_[self._lit]
+        X, model = X[:, self._lit] / scale, model[:, self._lit] / scale
         seen = ~np.isnan(X)
         weights = seen.astype(np.float64)
         if sigma is not None:
-            weights[seen] = (sigma / scale)[seen] ** -2.0
+            weights[seen] = (sigma[:, self._lit] / scale)[seen] ** -2.0
         X, model = np.where(seen, X, 0), np.where(seen, model, 0)
         total = weights.sum(axis=0)
         mean = (weights * X).sum(axis=0) / np.where(total > 0, total, 1)

@@ -22,6 +22,9 @@ _MAP_SWEEPS, _PROFILE_SWEEPS = 2, 4
 _LEAD, _GROWTH, _MOST_GROWTH = 0.5, 1.05, 1.01
 #: Passes that gain next to nothing before the end.
 _PATIENCE = 5
+#: A penalty on maps alone makes a component that is not needed fade in its map, and
+#: its profile grow by as much, without end. At this growth it has.
+_RUNAWAY = 1e20
 
 
 @njit(nogil=True, fastmath=True, cache=True)
@@ -201,7 +204,8 @@ def factorise(X, weights, square, V, H, penalties, max_iter, tol, update_H, hist
     max_iter : int
         Passes at most.
     tol : float
-        The objective falls by less than this share in a pass at the end.
+        The objective falls by less than this share in a pass at the end, unless a
+        component has faded by then.
     update_H : bool
         Whether the profiles are free.
     history : ndarray of float64 of shape (max_iter,)
@@ -225,6 +229,7 @@ def factorise(X, weights, square, V, H, penalties, max_iter, tol, update_H, hist
     # undone
     lead, most = _LEAD, 1.0
     last_H, last_V = H.copy(), V.copy()
+    most_H = _RUNAWAY * H.max()
     momentum = np.zeros_like(H)
     n_small = 0
     for iteration in range(max_iter):
@@ -258,7 +263,7 @@ def factorise(X, weights, square, V, H, penalties, max_iter, tol, update_H, hist
         small = previous - value <= tol * abs(value)
         loss, previous = trial, min(value, previous)
         n_small = n_small + 1 if small else 0
-        if n_small >= _PATIENCE:
+        if n_small >= _PATIENCE or (update_H and H.max() > most_H):
             return loss, iteration + 1
     if update_H:
         V[:], H[:] = last_V, last_H

@@ -6,7 +6,9 @@ import numpy as np
 from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils import Bunch, check_random_state
+from sklearn.utils.validation import check_is_fitted
 
+from ..decomposition._nmf_base import BlendedMaps
 from ..decomposition._nmf_consensus import consensus
 from ..utils.arrays import as_matrix, check_errors
 from ..utils.scorers import scorer
@@ -220,12 +222,16 @@ def held_out_entries_scorer(estimator, X, y=None, sigma=None):
     score : float
         Minus the natural logarithm of the mean squared error of a tenth of the
         entries, drawn three times, in units of `sigma` or, without it, of the mean of
-        a line.
+        a line. Lines without a positive intensity in any of these pixels have no such
+        unit, and do not count.
 
     Raises
     ------
+    TypeError
+        If `estimator` is not a factorisation of line maps, such as a pipeline.
     ValueError
-        If no line can be predicted from the others.
+        If no line can be predicted from the others, or the number of lines is not
+        that of the fit.
 
     See Also
     --------
@@ -251,17 +257,32 @@ def held_out_entries_scorer(estimator, X, y=None, sigma=None):
     >>> search.fit(data.X).best_params_
     {'n_components': 3}
     """
+    if not isinstance(estimator, BlendedMaps):
+        raise TypeError(
+            "`estimator` must be a LineMapNMF or LineMapNMFEnsemble, whose profiles are"
+            f" in the units of X; got {type(estimator).__name__}."
+        )
+    check_is_fitted(estimator)
     X = as_matrix(X, "X")
+    if X.shape[1] != estimator.n_features_in_:
+        raise ValueError(
+            f"X has {X.shape[1]} lines, but {type(estimator).__name__} was fitted to"
+            f" {estimator.n_features_in_}."
+        )
     if sigma is not None:
         sigma, X = check_errors(sigma, X)
     rng = np.random.RandomState(0)
     masks = [_held_out(X, _SCORER_FRACTION, rng) for _ in range(_SCORER_SPLITS)]
+    unit = sigma
+    if sigma is None:
+        unit = _line_means(X)
+        for mask in masks:
+            mask[:, ~(X > 0).any(axis=0)] = False
     if not any(mask.any() for mask in masks):
         raise ValueError(
             f"No entry of these {len(X)} pixels can be held out: give pixels in which"
             " two or more lines are observed."
         )
-    unit = _line_means(X) if sigma is None else sigma
     errors = [
         np.square((X - _predicted(estimator.components_, X, mask, unit)) / unit)[mask]
         for mask in masks
@@ -272,11 +293,12 @@ def held_out_entries_scorer(estimator, X, y=None, sigma=None):
 
 
 def _line_means(X):
-    """Return the mean positive intensity of each line, 1 where there is none."""
+    """Return the mean positive intensity of each line, of all where one has none."""
     seen = ~np.isnan(X)
     total = np.where(seen, np.maximum(X, 0), 0).sum(axis=0, dtype=np.float64)
     mean = total / np.maximum(seen.sum(axis=0), 1)
-    return np.where(mean > 0, mean, 1.0)
+    lit = mean > 0
+    return np.where(lit, mean, mean[lit].mean() if lit.any() else 1.0)
 
 
 def _predicted(profiles, X, mask, unit):

@@ -113,7 +113,8 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Spectra, normalised to their continua, NaN where missing.
+            Spectra, normalised to their continua, NaN where missing. A star without
+            any bin is left out.
         y : array-like of shape (n_samples,)
             Extinction of each star, A_K [mag]; NaN or masked where unknown, which
             leaves the star out.
@@ -139,17 +140,22 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             ensure_min_samples=2,
             y_numeric=True,
         )
+        used = ~np.isnan(X).all(axis=1)
         if known is not None:
-            X, y = X[known], y[known]
+            used &= known
+        if not used.all():
+            X, y = X[used], y[used]
         low, high = y < self.max_low, y > self.min_high
         least = max(N_FOLDS, LEAST * self.n_components)
         if np.count_nonzero(low) < least or not high.any():
+            extent = f" y lies in [{y.min():.3g}, {y.max():.3g}]." if len(y) else ""
             raise ValueError(
-                f"Of n_samples={len(X)} stars, {np.count_nonzero(low)} have an"
-                f" extinction below max_low={self.max_low}, {np.count_nonzero(high)}"
-                f" above min_high={self.min_high}; {least} for n_components ="
+                f"Of n_samples={len(X)} stars of which anything is known,"
+                f" {np.count_nonzero(low)} have an extinction below"
+                f" max_low={self.max_low}, {np.count_nonzero(high)} above"
+                f" min_high={self.min_high}; {least} for n_components ="
                 f" {self.n_components} and at least one are needed. Move the limits, or"
-                f" ask for fewer components. y lies in [{y.min():.3g}, {y.max():.3g}]."
+                f" ask for fewer components.{extent}"
             )
         seed = draw_seed(self.random_state)
         self.pca_ = ProbabilisticPCA(self.n_components, random_state=seed)
