@@ -4,6 +4,7 @@ import joblib
 import numpy as np
 import pytest
 import torch
+from astropy import units as u
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -19,6 +20,14 @@ from skastro.emulation import (
     EmulatorRegressor,
     ExtrapolationWarning,
 )
+from skastro.testing import (
+    check_missing_equals_masked,
+    check_refit_identical,
+    check_row_permutation,
+    check_tables,
+    parameter_spaces,
+)
+from skastro.utils.emulator_range import training_domain
 
 QUICK = {"hidden_layer_sizes": (32, 32), "max_epochs": 300, "random_state": 0}
 
@@ -397,3 +406,90 @@ def test_missing_device(smooth):
     with pytest.raises(ValueError, match="no CUDA device"):
         EmulatorRegressor(device="cuda").fit(X, y)
     EmulatorRegressor((4,), max_epochs=1, device="auto").fit(X, y)
+
+
+# -- one door
+
+
+X = np.random.default_rng(5).uniform(-1, 1, (80, 2))
+Y = np.sin(X[:, 0]) + X[:, 1]
+
+
+def small(**params):
+    params = {"max_epochs": 30, "batch_size": 32, "random_state": 0} | params
+    return EmulatorRegressor((16,), **params)
+
+
+def test_masked_targets_and_inputs_are_refused():
+    masked = np.ma.array(np.where(np.arange(80) == 7, 1e8, Y), mask=np.arange(80) == 7)
+    message = r"EmulatorRegressor cannot use missing values, and `y` has 1.*row 7"
+    with pytest.raises(ValueError, match=message):
+        small().fit(X, masked)
+    with pytest.raises(ValueError, match="`X` has 1.*row 3, column 1"):
+        small().fit(np.ma.array(X, mask=np.arange(160).reshape(80, 2) == 7), Y)
+    for data, target in ((X * u.K, Y), (X, Y * u.K)):
+        with pytest.raises(TypeError, match="carries the unit K"):
+            small().fit(data, target)
+    check_missing_equals_masked(small(), np.where(X > 0.9, np.nan, X), Y)
+
+
+def test_tables_and_units():
+    check_tables(small(extrapolation="ignore"), X, Y)
+    check_row_permutation(small(), X, Y)
+    check_refit_identical(small(), X, Y)
+
+
+@pytest.mark.parametrize("unit", [2.0**-99, 2.0**99])
+def test_any_unit_in_single_precision(unit):
+    """Powers of two change no digit, so that trainings are the same."""
+    data, target = X.astype(np.float32), Y.astype(np.float32)
+    expected = small().fit(data, target).predict(data)
+    found = small().fit(data, target * np.float32(unit)).predict(data)
+    assert_array_equal(found / np.float32(unit), expected)
+    scaled = data * np.float32(unit)
+    assert_array_equal(small().fit(scaled, target).predict(scaled), expected)
+
+
+@pytest.mark.parametrize("policy", ["raise", "nan", "warn"])
+def test_searches_have_finite_scores(policy):
+    search = GridSearchCV(
+        small(extrapolation=policy), {"max_epochs": [1, 60]}, cv=5, error_score="raise"
+    ).fit(X, Y)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"max_epochs": 60}
+
+
+@settings(max_examples=20, deadline=None)
+@given(parameter_spaces(), st.integers(30, 2000), st.integers(0, 99))
+def test_a_new_design_of_the_same_prior_is_in_the_domain(space, n, seed):
+    bounded = np.isfinite(space.bounds).all(axis=1)
+    domain = training_domain(space.sample_latin_hypercube(n, random_state=seed))
+    again = space.sample_latin_hypercube(n, random_state=seed + 1)
+    inside = (again >= domain[0]) & (again <= domain[1])
+    assert inside[:, bounded].all()
+    assert inside.mean() > 0.99
+
+
+def test_callbacks_see_and_do_not_change_networks():
+    pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
+
+    class Watcher:
+        seen = 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            type(self).seen += context.task_name == "network"
+
+    expected = small(n_members=3).fit(X, Y).predict(X)
+    watched = small(n_members=3).set_callbacks(Watcher())
+    assert_array_equal(watched.fit(X, Y).predict(X), expected)
+    assert Watcher.seen == 3
+    assert_array_equal(watched.set_params(n_jobs=2).fit(X, Y).predict(X), expected)

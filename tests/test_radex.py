@@ -425,8 +425,21 @@ def test_astropy_table():
     units = dict(
         zip(model.parameter_names, ["K", "m-3", "cm-2", "km/s", ""], strict=True)
     )
-    with pytest.raises(TypeError, match="`temperature` carries the unit K"):
-        model.predict(table.QTable(theta, names=model.parameter_names, units=units))
+    scaled = theta * [1, 1e6, 1, 1, 1]
+    quantities = table.QTable(scaled, names=model.parameter_names, units=units)
+    assert_allclose(model.predict(quantities), model.predict(theta))
+    columns = table.Table(scaled, names=model.parameter_names, units=units)
+    backwards = columns[model.parameter_names[::-1]]
+    assert_allclose(model.predict(backwards), model.predict(theta))
+    columns["density"].unit = "K"
+    with pytest.raises(TypeError, match="`density` carries the unit K, which is not"):
+        model.predict(columns)
+    masked = table.Table(theta, names=model.parameter_names, masked=True)
+    masked["density"].mask[0] = True
+    with pytest.raises(ValueError, match="missing values, and `density` has 1"):
+        model.predict(masked)
+    with pytest.raises(ValueError, match="missing values, and `theta` has 1"):
+        model.predict(np.ma.array(theta, mask=theta == 50))
 
 
 def test_checked_download(tmp_path):

@@ -1,12 +1,17 @@
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from astropy import units as u
+from numpy.testing import assert_allclose, assert_array_equal
+from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 from sklearn.exceptions import NotFittedError
+from sklearn.model_selection import GridSearchCV
 
+from skastro.datasets import gas_prior
 from skastro.emulation import EmulatorRegressor, ExtrapolationWarning
 from skastro.metrics import error_factor
 from skastro.molecular import RadexEmulator, RadexModel
+from skastro.parameter_space import ParameterSpace, Uniform
 
 
 def test_emulates_radex(co_emulator, co_radex, co_design_space):
@@ -101,3 +106,73 @@ def test_bad_training_data(co_radex):
         RadexEmulator(co_radex.lines, EmulatorRegressor()).fit(
             theta, [[1.0, 1.0]] * u.Jy
         )
+
+
+def test_a_new_design_of_the_same_prior_is_known(co_radex):
+    """In either convention of column densities, whose ratios have thin corners."""
+    space = ParameterSpace(
+        gas_prior(["CO"]).parameters | {"filling_factor": Uniform(1e-3, 1)}
+    )
+    for convention in ("total", "per line width"):
+        radex = RadexModel(co_radex.lines, column_density=convention)
+        theta = space.sample_latin_hypercube(300, random_state=0)
+        emulator = RadexEmulator(
+            radex.lines,
+            ExtraTreesRegressor(5, random_state=0),
+            column_density=convention,
+        ).fit(theta, radex.predict(theta))
+        for seed in range(1, 6):
+            again = space.sample_latin_hypercube(3000, random_state=seed)
+            assert emulator.in_domain(again).all()
+            assert np.isfinite(emulator.predict(again)).all()
+        # what the design did not reach is not
+        for name, factor in [("temperature", 1.1), ("density", 1.3)]:
+            outside = again[:50].copy()
+            column = space.names.index(name)
+            outside[:, column] = factor * space.bounds[column, 1]
+            assert not emulator.in_domain(outside).any()
+
+
+def test_searches_over_few_models(co_design_space, co_radex):
+    theta = co_design_space.sample_latin_hypercube(300, random_state=0)
+    intensity = co_radex.predict(theta)
+    emulator = RadexEmulator(
+        co_radex.lines,
+        EmulatorRegressor((32, 32), batch_size=64, random_state=0),
+        column_density="per line width",
+    )
+    search = GridSearchCV(
+        emulator, {"estimator__max_epochs": [2, 60]}, cv=5, error_score="raise"
+    ).fit(theta, intensity)
+    assert np.isfinite(search.cv_results_["mean_test_score"]).all()
+    assert search.best_params_ == {"estimator__max_epochs": 60}
+    # outermost models are judged as they are predicted
+    train = theta[:, 0] < 150
+    emulator.set_params(extrapolation="raise").fit(theta[train], intensity[train])
+    with pytest.raises(ValueError, match="outside the training range"):
+        emulator.predict(theta)
+    assert np.isfinite(emulator.score(theta, intensity))
+    nan = clone(emulator).set_params(extrapolation="nan")
+    nan.fit(theta[train], intensity[train])
+    predicted = nan.predict(theta)
+    assert np.isnan(predicted[~nan.in_domain(theta)]).all()
+    assert np.isfinite(predicted[nan.in_domain(theta)]).all()
+
+
+def test_targets_carry_units_and_masks(co_design_space, co_radex):
+    theta = co_design_space.sample_latin_hypercube(100, random_state=0)
+    intensity = co_radex.predict(theta)
+    trees = ExtraTreesRegressor(5, random_state=0)
+    emulator = RadexEmulator(co_radex.lines, trees, column_density="per line width")
+    expected = emulator.fit(theta, intensity).predict(theta)
+    in_metres = (1000 * intensity) * u.Unit("K m / s")
+    assert_allclose(emulator.fit(theta, in_metres).predict(theta), expected)
+    with pytest.raises(TypeError, match="`y` carries the unit Jy"):
+        emulator.fit(theta, intensity * u.Jy)
+    holes = intensity.copy()
+    holes[3] = np.nan
+    masked = np.ma.array(np.where(np.isnan(holes), 1e9, holes), mask=np.isnan(holes))
+    with pytest.warns(UserWarning, match="1 of 100 models have no solution"):
+        expected = emulator.fit(theta, holes).predict(theta)
+    with pytest.warns(UserWarning, match="1 of 100 models have no solution"):
+        assert_array_equal(emulator.fit(theta, masked).predict(theta), expected)

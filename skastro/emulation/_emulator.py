@@ -1,25 +1,31 @@
 """Neural emulators of slow simulation codes."""
 
+import copy
 from numbers import Integral, Real
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.base import MultiOutputMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils.arrays import refuse_units
-from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.arrays import validate
+from ..utils.emulator_range import (
+    ScoredEverywhere,
+    check_extrapolation,
+    in_box,
+    training_domain,
+)
 from ..utils.estimator import SkastroEstimator
-from ..utils.sklearn_names import Interval, StrOptions, _fit_context, validate_data
+from ..utils.progress import LongFit, Progress, long_fit
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ._architecture import ModuleParameters, architecture, held_out, output_groups
+from ._prediction import divisor, gradients, outputs, scaled
 
 
-def _divisor(scale):
-    """Return a scale to divide by: 1 where it is 0, for a constant column."""
-    return np.where(scale > 0, scale, 1.0)
-
-
-class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
+class EmulatorRegressor(
+    LongFit, MultiOutputMixin, ScoredEverywhere, ModuleParameters, SkastroEstimator
+):
     r"""Neural network that stands in for a slow simulation code.
 
     A multilayer perceptron, or an ensemble of them, learns the outputs of a
@@ -95,8 +101,8 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         The trained networks: a list for each member of one net, or of one net an
         output.
     domain_ : ndarray of shape (2, n_features)
-        Lowest and highest training inputs, widened by 1 % of the range, or by
-        ``1 / n_samples`` of it where that is more.
+        Lowest and highest training inputs, widened by 1 % of the range, or by twice
+        the distance of neighbouring ones there where that is more.
     feature_shift_, feature_scale_ : ndarray of shape (n_features,)
         Scaling of the inputs; a scale of 0 marks a constant one.
     target_shift_, target_scale_ : ndarray of shape (n_outputs,)
@@ -225,27 +231,9 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         self.random_state = random_state
         self.verbose = verbose
 
-    # -- parameters: module__<name> reaches into module_params
-
-    def get_params(self, deep=True):
-        """Get the parameters; ``deep`` lists ``module_params`` one by one too."""
-        params = super().get_params(deep)
-        if deep and isinstance(self.module_params, dict):
-            params |= {f"module__{k}": v for k, v in self.module_params.items()}
-        return params
-
-    def set_params(self, **params):
-        """Set parameters; ``module__<name>`` sets an entry of ``module_params``."""
-        prefix = "module__"
-        inner = {k: params.pop(k) for k in list(params) if k.startswith(prefix)}
-        super().set_params(**params)
-        if inner:
-            inner = {k.removeprefix(prefix): v for k, v in inner.items()}
-            self.module_params = (self.module_params or {}) | inner
-        return self
-
     # -- fitting
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y):
         """Train the networks.
@@ -264,57 +252,61 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         Raises
         ------
         ValueError
-            If X or y hold NaN or infinite values, or a parameter is out of range.
+            If X or y hold NaN, masked or infinite values, or parameters do not fit.
+        TypeError
+            If X or y carry a unit.
         """
         from ._training import affine, train_network
 
-        refuse_units(X, "X")
-        refuse_units(y, "y")
-        X, y = validate_data(
-            self,
-            X,
-            y,
-            dtype=[np.float64, np.float32],
-            multi_output=True,
-            y_numeric=True,
-            ensure_min_samples=2,
+        X, y = validate(
+            self, X, y, multi_output=True, y_numeric=True, ensure_min_samples=2
         )
         self._y_ndim = y.ndim
-        y = y.reshape(len(y), -1)
+        # in double precision, in which scales of any unit can be squared
+        y = y.reshape(len(y), -1).astype(np.float64)
         self.n_outputs_ = y.shape[1]
         self.domain_ = training_domain(X)
-        self.feature_shift_, self.feature_scale_ = affine(X, self.feature_scaling)
+        wide = X.astype(np.float64)
+        self.feature_shift_, self.feature_scale_ = affine(wide, self.feature_scaling)
         self.target_shift_, self.target_scale_ = affine(y, self.target_scaling)
-        X = self._scale(X).astype(np.float32)
-        y = (y - self.target_shift_) / _divisor(self.target_scale_)
+        X = scaled(self, X).astype(np.float32)
+        y = (y - self.target_shift_) / divisor(self.target_scale_)
         y = y.astype(np.float32)
 
         rng = check_random_state(self.random_state)
-        train, validation = self._split(len(X), rng)
-        groups = self._output_groups() * self.n_members
+        train, validation = held_out(self, len(X), rng)
+        groups = output_groups(self) * self.n_members
         seeds = rng.randint(np.iinfo(np.int32).max, size=len(groups))
-        nets = Parallel(n_jobs=self.n_jobs)(
+        settings = copy.copy(self)
+        for name in ("_skl_callbacks", "_callback_fit_ctx"):  # of this process
+            settings.__dict__.pop(name, None)
+
+        def part(rows, group):
+            return None if rows is None else (X[rows], y[rows, group])
+
+        tasks = (
             delayed(train_network)(
-                *self._module(group),
-                X[train],
-                y[train, group],
-                validation=(
-                    None
-                    if validation is None
-                    else (X[validation], y[validation, group])
-                ),
-                settings=self,
+                *architecture(self, group),
+                *part(train, group),
+                validation=part(validation, group),
+                settings=settings,
                 seed=int(seed),
                 title=f"network {i + 1}/{len(groups)}",
             )
             for i, (group, seed) in enumerate(zip(groups, seeds, strict=True))
         )
+        nets = []
+        # each network shows a bar of its own
+        with Progress(self, len(groups), "networks", "network", bar=False) as progress:
+            for net in Parallel(self.n_jobs, return_as="generator")(tasks):
+                nets.append(net)
+                progress.step()
         self._keep(nets)
         return self
 
     def _keep(self, nets):
         """Arrange trained nets by member, and stack them for prediction."""
-        n_groups = len(self._output_groups())
+        n_groups = len(output_groups(self))
         self.nets_ = [nets[i : i + n_groups] for i in range(0, len(nets), n_groups)]
         self._stacked = None
         if self.module is None:
@@ -329,63 +321,13 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 
         self._y_ndim = y_ndim
         self.n_outputs_ = len(self.target_shift_)
-        groups = self._output_groups()
+        groups = output_groups(self)
         nets = [
-            restore_network(*self._module(groups[j]), states[i, j], self)
+            restore_network(*architecture(self, groups[j]), states[i, j], self)
             for i, j in sorted(states)
         ]
         self._keep(nets)
         return self
-
-    def _module(self, group):
-        """Return the class and the arguments of a network for a group of outputs."""
-        shape = {
-            "n_features": self.n_features_in_,
-            "n_outputs": group.stop - group.start,
-        }
-        if self.module is not None:
-            return self.module, (self.module_params or {}) | shape
-        if self.module_params:
-            raise ValueError(
-                f"`module_params` is {self.module_params!r}, but `module` is None; they"
-                " are the arguments of a network class of your own."
-            )
-        sizes = tuple(self.hidden_layer_sizes)
-        if not sizes or not all(isinstance(s, Integral) and s > 0 for s in sizes):
-            raise ValueError(
-                "`hidden_layer_sizes` must hold one or more positive integers, got"
-                f" {self.hidden_layer_sizes!r}."
-            )
-        from ._networks import MultilayerPerceptron
-
-        return MultilayerPerceptron, shape | {
-            "hidden_layer_sizes": [int(size) for size in sizes],
-            "activation": self.activation,
-        }
-
-    def _output_groups(self):
-        """Return the outputs that each network of a member predicts."""
-        if self.separate_outputs:
-            return [slice(i, i + 1) for i in range(self.n_outputs_)]
-        return [slice(0, self.n_outputs_)]
-
-    def _split(self, n_samples, rng):
-        """Return row indices for training and, for early stopping, for validation."""
-        if not self.early_stopping:
-            return slice(None), None
-        n_validation = max(1, round(self.validation_fraction * n_samples))
-        if n_validation >= n_samples:
-            raise ValueError(
-                f"`validation_fraction`={self.validation_fraction} of {n_samples}"
-                " samples leaves none to train on."
-            )
-        order = rng.permutation(n_samples)
-        return order[n_validation:], order[:n_validation]
-
-    def _scale(self, X):
-        """Scale inputs; constant ones are only shifted."""
-        scale = _divisor(self.feature_scale_).astype(X.dtype)
-        return (X - self.feature_shift_.astype(X.dtype)) / scale
 
     def _check_features(self, X):
         """Validate ``X``; at once if it is a plain, finite array of the right shape.
@@ -404,8 +346,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         ):
             return X
         check_is_fitted(self)
-        refuse_units(X, "X")
-        return validate_data(self, X, dtype=[np.float64, np.float32], reset=False)
+        return validate(self, X, reset=False)
 
     # -- predicting
 
@@ -468,7 +409,7 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
                 f" n_members={len(self.nets_)}."
             )
         outside = self._check_domain(X)
-        members = self._predict_members(X)
+        members = outputs(self, X)
         if outside is not None:
             members[:, outside] = np.nan
         y = members[0] if len(members) == 1 else members.mean(axis=0)
@@ -478,29 +419,6 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
             return y
         y_std = members.std(axis=0, ddof=1)
         return y, y_std[:, 0] if self._y_ndim == 1 else y_std
-
-    def _predict_members(self, X):
-        """Return the outputs of each member, (n_members, n_samples, n_outputs)."""
-        Z = self._scale(X)
-        if self._stacked is not None and self.nets_[0][0].device == "cpu":
-            y = self._stacked(Z)
-        else:
-            from ._networks import evaluate
-
-            Z = Z.astype(np.float32)
-            y = np.stack(
-                [
-                    evaluate(net.module_, Z, net.device)
-                    for nets in self.nets_
-                    for net in nets
-                ]
-            ).astype(X.dtype)
-        if len(self.nets_[0]) > 1:
-            y = y[..., 0].reshape(len(self.nets_), self.n_outputs_, len(X))
-            y = np.swapaxes(y, 1, 2)
-        y *= self.target_scale_.astype(X.dtype)
-        y += self.target_shift_.astype(X.dtype)
-        return y
 
     def predict_gradient(self, X):
         """Predict how the outputs change with the parameters.
@@ -516,22 +434,9 @@ class EmulatorRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
 or (n_samples, n_outputs, n_features)
             Derivatives of :meth:`predict`, mean of the ensemble.
         """
-        import torch
-
         X = self._check_features(X)
         outside = self._check_domain(X)
-        gradient = 0.0
-        for nets in self.nets_:
-            jacobians = []
-            for net in nets:
-                Z = torch.from_numpy(self._scale(X).astype(np.float32)).to(net.device)
-                jacobian = torch.func.vmap(torch.func.jacrev(net.module_.eval()))(Z)
-                jacobians.append(jacobian.detach().cpu().numpy())
-            gradient = gradient + np.concatenate(jacobians, axis=1)
-        gradient = gradient / len(self.nets_)
-        scale = self.target_scale_[:, None] / _divisor(self.feature_scale_)
-        gradient *= scale.astype(np.float32)
-        gradient = gradient.astype(X.dtype)
+        gradient = gradients(self, X)
         if outside is not None:
             gradient[outside] = np.nan
         return gradient[:, 0] if self._y_ndim == 1 else gradient

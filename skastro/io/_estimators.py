@@ -173,6 +173,7 @@ def _pack_radex(estimator):
         description["estimators"][species] = inner
         arrays |= {f"{species}:{name}": value for name, value in inner_arrays.items()}
         arrays[f"{species}:domain"] = estimator.domains_[species]
+        arrays[f"{species}:gas_domain"] = estimator.gas_domains_[species]
     return description, arrays
 
 
@@ -230,10 +231,11 @@ def _unpack_radex(description, arrays):
     template = EmulatorRegressor(**_tuples(description["template"]))
     parameters = description["parameters"]
     estimator = RadexEmulator(estimator=template, **parameters)
-    estimator.estimators_, estimator.domains_ = {}, {}
+    estimator.estimators_, estimator.domains_, estimator.gas_domains_ = {}, {}, {}
     for species, inner in description["estimators"].items():
         own = _own(arrays, f"{species}:")
         estimator.domains_[species] = own.pop("domain")
+        estimator.gas_domains_[species] = own.pop("gas_domain")
         estimator.estimators_[species] = _unpack_emulator(inner, own)
     estimator.lowest_intensity_ = description["lowest_intensity"]
     estimator.n_features_in_ = len(estimator.parameter_names)

@@ -5,10 +5,16 @@ from numbers import Integral
 
 import numpy as np
 from joblib import Parallel, delayed
-from sklearn.base import RegressorMixin, clone
+from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.arrays import plain
+from ..utils.emulator_range import (
+    ScoredEverywhere,
+    check_extrapolation,
+    in_box,
+    training_domain,
+)
 from ..utils.estimator import SkastroEstimator
 from ..utils.predictive_spread import has_spread
 from ..utils.sklearn_names import HasMethods, StrOptions
@@ -70,7 +76,7 @@ def chemical_features(theta):
     )
 
 
-class AbundanceEmulator(RegressorMixin, SkastroEstimator):
+class AbundanceEmulator(ScoredEverywhere, SkastroEstimator):
     """Chemical abundances of a gas, from a regressor trained on a chemical code.
 
     The regressor learns decimal logarithms of abundances from
@@ -173,8 +179,8 @@ class AbundanceEmulator(RegressorMixin, SkastroEstimator):
         X : array-like of shape (n_models, 6)
             Gas properties, as in ``parameter_names``.
         y : array-like of shape (n_models, n_species)
-            Decimal logarithms of abundances per hydrogen nucleus. Rows with NaN, of
-            failed models, are left out, and a warning counts them.
+            Decimal logarithms of abundances per hydrogen nucleus. Rows with NaN or
+            masked, of failed models, are left out, and a warning counts them.
 
         Returns
         -------
@@ -187,7 +193,7 @@ class AbundanceEmulator(RegressorMixin, SkastroEstimator):
         """
         self._validate_params()
         theta = self._check_theta(X)
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(plain(y, "y", unit=""), dtype=float)
         if isinstance(self.species, str):
             raise TypeError(f"`species` must be a sequence, got {self.species!r}.")
         if y.shape != (len(theta), len(self.species)):

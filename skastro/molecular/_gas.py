@@ -3,7 +3,7 @@
 import numpy as np
 from sklearn.base import RegressorMixin
 
-from ..utils.arrays import refuse_units
+from ..utils.arrays import is_table, plain
 from ..utils.estimator import SkastroEstimator
 from ..utils.suggestions import closest
 
@@ -14,7 +14,8 @@ def check_gas(theta, names, units):
     Parameters
     ----------
     theta : array-like of shape (n_models, n_parameters)
-        Gas properties; a data frame or table is put into order by its names.
+        Gas properties; a data frame or table is put into order by its names, and
+        columns that carry units are converted.
     names : list of str
         Names of the columns. Those that begin with ``filling_factor`` must lie in
         [0, 1], all others be positive and finite.
@@ -30,24 +31,27 @@ def check_gas(theta, names, units):
     ValueError
         If a column is missing, or a value is not physical.
     TypeError
-        If values carry units.
+        If values carry units that do not convert, or an array carries one.
     """
-    if hasattr(theta, "columns"):  # a pandas frame or an astropy table
-        missing = [name for name in names if name not in theta.columns]
+    if is_table(theta) or hasattr(theta, "columns"):  # of astropy, pandas, polars
+        known = list(theta.colnames if is_table(theta) else theta.columns)
+        missing = [name for name in names if name not in known]
         if missing:
             raise ValueError(
-                f"`theta` lacks the columns {missing}; it has"
-                f" {list(theta.columns)}, and the model takes {names}."
+                f"`theta` lacks the columns {missing}; it has {known}, and the model"
+                f" takes {names}."
             )
-        columns = [theta[name] for name in names]
-        for name, column, unit in zip(names, columns, units, strict=True):
-            refuse_units(column, name, unit)
-        theta = np.column_stack([np.asarray(c, dtype=float) for c in columns])
-    if hasattr(theta, "unit"):
+        theta = [
+            plain(theta[name], name, unit=unit, allow_nan=False, owner="A model of gas")
+            for name, unit in zip(names, units, strict=True)
+        ]
+        theta = np.column_stack([np.asarray(column, dtype=float) for column in theta])
+    if getattr(theta, "unit", None) is not None:
         raise TypeError(
-            "`theta` must be a bare array: its columns have different units,"
-            f" {dict(zip(names, units, strict=True))}."
+            "`theta` must be a bare array, or a table: its columns have different"
+            f" units, {dict(zip(names, units, strict=True))}."
         )
+    theta = plain(theta, "theta", allow_nan=False, owner="A model of gas")
     theta = np.asarray(theta, dtype=float)
     if theta.ndim != 2 or theta.shape[1] != len(names):
         raise ValueError(

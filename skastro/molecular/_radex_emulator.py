@@ -8,15 +8,20 @@ from joblib import Parallel, delayed
 from sklearn.base import clone
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils.arrays import refuse_units
-from ..utils.emulator_range import check_extrapolation, in_box, training_domain
+from ..utils.arrays import plain
+from ..utils.emulator_range import (
+    ScoredEverywhere,
+    check_extrapolation,
+    in_box,
+    training_domain,
+)
 from ..utils.predictive_spread import has_spread
 from ..utils.sklearn_names import HasMethods, Interval, StrOptions
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
 
 
-class RadexEmulator(LineModel):
+class RadexEmulator(ScoredEverywhere, LineModel):
     r"""Line intensities of a homogeneous gas, from regressors trained on RADEX.
 
     It has the signature of :class:`RadexModel`, and learns from its predictions. The
@@ -52,6 +57,10 @@ class RadexEmulator(LineModel):
     domains_ : dict of str to ndarray of shape (2, 3)
         The range of log10 temperature, density and column density per line width
         that each has learned.
+    gas_domains_ : dict of str to ndarray of shape (2, 4)
+        The range of log10 temperature, density, column density as given, and line
+        width in the training set. Gas within either range is known: a design has few
+        models with the lowest column density and the broadest line.
     lowest_intensity_ : float
         Of the training set [K km/s]; negative if a line was in absorption.
 
@@ -118,8 +127,8 @@ class RadexEmulator(LineModel):
         X : array-like of shape (n_models, n_parameters)
             Gas properties; see :meth:`predict`. The filling factor must not be 0.
         y : array-like of shape (n_models, n_lines)
-            Intensities [K km/s]. Models without a solution, NaN, are left out of
-            their species' training, and a warning counts them.
+            Intensities [K km/s]. Models without a solution, NaN or masked, are left
+            out of their species' training, and a warning counts them.
 
         Returns
         -------
@@ -132,8 +141,7 @@ class RadexEmulator(LineModel):
         """
         theta = self._check_theta(X)
         self._validate_params()
-        refuse_units(y, "y", self.output_unit)
-        y = np.asarray(y, dtype=float)
+        y = np.asarray(plain(y, "y", unit=self.output_unit), dtype=float)
         if y.ndim == 1 and len(self.lines) == 1:
             y = y[:, None]
         if y.shape != (len(theta), len(self.lines)):
@@ -146,7 +154,8 @@ class RadexEmulator(LineModel):
             raise ValueError("A filling factor of 0 in `X` says nothing of the gas.")
         radiation = y / (filling * GAUSSIAN_AREA * line_width)[:, None]
         species = self._resolved()[1]
-        tasks, self.domains_ = [], {}
+        tasks, self.domains_, self.gas_domains_ = [], {}, {}
+        gas = np.log10(theta[:, :-1])
         for i, (name, lines) in enumerate(species.items()):
             features = self._features(temperature, density, columns[:, i])
             target = radiation[:, lines.positions]
@@ -161,6 +170,7 @@ class RadexEmulator(LineModel):
                     stacklevel=2,
                 )
             self.domains_[name] = training_domain(features[solved])
+            self.gas_domains_[name] = training_domain(self._gas(gas, i)[solved])
             target = np.arcsinh(target[solved] / self.faint_temperature)
             if target.shape[1] == 1:
                 target = target[:, 0]
@@ -203,12 +213,26 @@ class RadexEmulator(LineModel):
         inside : ndarray of shape (n_models,), dtype bool
         """
         check_is_fitted(self)
-        temperature, density, columns, _, _ = self._split(self._check_theta(X))
-        inside = np.ones(len(temperature), dtype=bool)
+        theta = self._check_theta(X)
+        inside = np.ones(len(theta), dtype=bool)
         for i, name in enumerate(self._resolved()[1]):
-            features = self._features(temperature, density, columns[:, i])
-            inside &= in_box(features, self.domains_[name])
+            inside &= self._knows(name, i, theta)[0]
         return inside
+
+    @staticmethod
+    def _gas(log_theta, i):
+        """Return temperature, density, column density of a species, line width."""
+        return log_theta[:, [0, 1, 2 + i, -1]]
+
+    def _knows(self, name, i, theta):
+        """Return which gas lies within the range of a species, and its features."""
+        temperature, density, columns, _, _ = self._split(theta)
+        features = self._features(temperature, density, columns[:, i])
+        inside = in_box(features, self.domains_[name])
+        if not inside.all():
+            gas = self._gas(np.log10(theta[:, :-1]), i)
+            inside |= in_box(gas, self.gas_domains_[name])
+        return inside, features
 
     @property
     def has_spread(self):
@@ -250,21 +274,37 @@ class RadexEmulator(LineModel):
             )
         return self._intensity(self._check_theta(theta), return_std=True)
 
+    def _intensity(self, theta, return_std=False):
+        """Return intensities of gas within the range, as `extrapolation` says."""
+        outside = {}
+        if self.extrapolation != "ignore":
+            for i, (name, lines) in enumerate(self._resolved()[1].items()):
+                inside, features = self._knows(name, i, theta)
+                rows = check_extrapolation(
+                    features,
+                    self.domains_[name],
+                    self.extrapolation,
+                    names=[
+                        "log10 temperature",
+                        "log10 density",
+                        f"log10 column density of {name} per line width",
+                    ],
+                    stacklevel=5,
+                    inside=inside,
+                )
+                if rows is not None:
+                    outside[name] = np.ix_(rows, lines.positions)
+        intensity, std = super()._intensity(theta, return_std)
+        for entries in outside.values():
+            intensity[entries] = np.nan
+            if std is not None:
+                std[entries] = np.nan
+        return intensity, std
+
     def _radiation_temperature(
         self, name, lines, temperature, density, column, return_std
     ):
         features = self._features(temperature, density, column)
-        outside = check_extrapolation(
-            features,
-            self.domains_[name],
-            self.extrapolation,
-            names=[
-                "log10 temperature",
-                "log10 density",
-                f"log10 column density of {name} per line width",
-            ],
-            stacklevel=6,
-        )
         # single precision: the network's own error is a thousand times its rounding
         features = features.astype(np.float32)
         shape, scale = (len(features), -1), self.faint_temperature
@@ -274,8 +314,6 @@ class RadexEmulator(LineModel):
         else:
             target, spread = self.estimators_[name].predict(features), None
         target = target.reshape(shape).astype(np.float64)
-        if outside is not None:
-            target[outside] = np.nan
         if self.nonnegative_output:  # nor does the emulator's error make it so
             target = np.maximum(target, 0.0)
         if return_std:

@@ -1,8 +1,14 @@
 """The range an emulator has learned, and what to do outside it."""
 
+import copy
 import warnings
 
 import numpy as np
+from sklearn.base import RegressorMixin
+
+#: Neighbouring values near an end that its distance is the mean of, at least; and their
+#: share of all.
+_NEIGHBOURS, _NEAR = 5, 0.02
 
 
 class ExtrapolationWarning(UserWarning):
@@ -20,13 +26,19 @@ def training_domain(X):
     Returns
     -------
     domain : ndarray of shape (2, n_features)
-        Lowest and highest values, widened by 1 % of the range, or by
-        ``1 / n_samples`` of it where that is more: the samples of a design do not
-        reach its bounds, but lie within about one n-th of them.
+        Lowest and highest values, widened by 1 % of the range, or by twice the mean
+        distance of neighbouring values near that end where that is more: the samples
+        of a design do not reach its bounds, but lie within about one such distance of
+        them.
     """
     rounding = 1e-6 * np.abs(X).max(axis=0)  # of single precision
-    span = np.ptp(X, axis=0) * max(0.01, 1 / len(X)) + rounding
-    return np.stack([X.min(axis=0) - span, X.max(axis=0) + span])
+    values = np.sort(X, axis=0)
+    k = min(len(X) - 1, max(_NEIGHBOURS, round(_NEAR * len(X))))
+    near_lower = (values[k] - values[0]) / k
+    near_upper = (values[-1] - values[-1 - k]) / k
+    least = 0.01 * (values[-1] - values[0])
+    lower = values[0] - np.maximum(2 * near_lower, least) - rounding
+    return np.stack([lower, values[-1] + np.maximum(2 * near_upper, least) + rounding])
 
 
 def in_box(X, domain):
@@ -46,7 +58,7 @@ def in_box(X, domain):
     return ((X >= domain[0]) & (X <= domain[1])).all(axis=1)
 
 
-def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
+def check_extrapolation(X, domain, policy, names=None, stacklevel=4, inside=None):
     """Raise, warn or do nothing where samples lie outside the training range.
 
     Parameters
@@ -61,6 +73,8 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
         Names of the features.
     stacklevel : int, default=4
         Whose line the warning shows.
+    inside : ndarray of bool of shape (n_samples,), default=None
+        Which samples count as within the range; those in the box by default.
 
     Returns
     -------
@@ -74,7 +88,8 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
     """
     if policy == "ignore":
         return None
-    inside = in_box(X, domain)
+    if inside is None:
+        inside = in_box(X, domain)
     if inside.all():
         return None
     if policy == "nan":
@@ -93,3 +108,32 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4):
         raise ValueError(message)
     warnings.warn(message, ExtrapolationWarning, stacklevel=stacklevel)
     return None
+
+
+class ScoredEverywhere(RegressorMixin):
+    """Mixin of emulators whose `score` judges them outside their range too."""
+
+    def score(self, X, y, sample_weight=None):
+        """Return the coefficient of determination of predictions.
+
+        Samples outside the training range count as they are predicted, whatever
+        `extrapolation` says, and without a warning: of the folds of a cross-validation
+        there are always some that hold an outermost sample.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Parameters of simulations.
+        y : array-like of shape (n_samples,) or (n_samples, n_outputs)
+            Their outputs.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of samples.
+
+        Returns
+        -------
+        score : float
+            R^2; 1 is perfect.
+        """
+        judged = copy.copy(self)
+        judged.extrapolation = "ignore"
+        return RegressorMixin.score(judged, X, y, sample_weight)

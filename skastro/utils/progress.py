@@ -67,13 +67,16 @@ class Progress:
         What the bar calls them.
     unit : str, default="it"
         What the bar counts.
+    bar : bool, default=True
+        Whether to show one, if the estimator's `verbose` asks for it.
     """
 
-    def __init__(self, estimator, total, description, unit="it"):
+    def __init__(self, estimator, total, description, unit="it", bar=True):
         self._estimator = estimator
         self._total = total
         self._description = description
         self._unit = unit
+        self._show = bar
         self._context = None
         self._n_steps = 0
 
@@ -84,7 +87,7 @@ class Progress:
             total=self._total,
             desc=self._description,
             unit=self._unit,
-            disable=not self._estimator.verbose,
+            disable=not (self._show and self._estimator.verbose),
         )
         watched = hasattr(self._estimator, "_init_callback_context")
         if watched and not hasattr(self._estimator, "_callback_fit_ctx"):
