@@ -31,7 +31,7 @@ def cpu():
 def fit(model, prior, X, y, sigma, **parameters):
     retrieval = BayesianRetrieval(model, prior, **parameters)
     start = cpu()
-    retrieval.fit(X, y, sample_weight=sigma**-2)
+    retrieval.fit(X, y, sigma=sigma)
     return retrieval, cpu() - start
 
 

@@ -53,7 +53,7 @@ def describe(name, seconds, calls, log_evidence, error, samples, weights, shown)
 
 def ours(name, model, prior, X, y, sigma, seed, **parameters):
     retrieval = BayesianRetrieval(model, prior, random_state=seed, **parameters)
-    _, seconds = helpers.cpu_time(lambda: retrieval.fit(X, y, sample_weight=sigma**-2))
+    _, seconds = helpers.cpu_time(lambda: retrieval.fit(X, y, sigma=sigma))
     p = retrieval.posterior_
     row = describe(
         name,
@@ -156,9 +156,7 @@ def analytic(n_parameters, seeds):
     pulls, shifts, ratios, seconds = [], [], [], []
     for seed in range(seeds):
         retrieval = BayesianRetrieval(lambda t, X: t @ X.T, prior, random_state=seed)
-        _, cost = helpers.cpu_time(
-            lambda r=retrieval: r.fit(X, y, sample_weight=sigma**-2)
-        )
+        _, cost = helpers.cpu_time(lambda r=retrieval: r.fit(X, y, sigma=sigma))
         p = retrieval.posterior_
         seconds.append(cost[0])
         pulls.append((p.log_evidence - log_z) / p.log_evidence_err)

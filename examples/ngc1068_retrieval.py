@@ -115,7 +115,7 @@ def retrieve(galaxy, emulator, output, verbose):
         verbose=verbose,
     )
     X = emulator.encode_lines(galaxy.lines)
-    return X, retrieval.fit(X, galaxy.intensity, sample_weight=galaxy.sigma**-2)
+    return X, retrieval.fit(X, galaxy.intensity, sigma=galaxy.sigma)
 
 
 # %%

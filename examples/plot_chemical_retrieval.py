@@ -90,12 +90,11 @@ model = ChemicalModel(abundances, train_lines("chemical"))
 # The parameters that both have, with the truth marked.
 
 X = model.encode_lines(galaxy.lines)
-weight = galaxy.sigma**-2
 with_chemistry = BayesianRetrieval(model, chemical_prior(), random_state=0)
-with_chemistry.fit(X, galaxy.intensity, sample_weight=weight)
+with_chemistry.fit(X, galaxy.intensity, sigma=galaxy.sigma)
 print(with_chemistry.posterior_.summary())
 without = BayesianRetrieval(free, gas_prior(), random_state=0)
-without.fit(X, galaxy.intensity, sample_weight=weight)
+without.fit(X, galaxy.intensity, sigma=galaxy.sigma)
 
 common = ["temperature", "density", "line_width", "filling_factor"]
 truths = [galaxy.phases[0][name] for name in common]
@@ -133,10 +132,10 @@ search = GridSearchCV(
     scoring=log_evidence_scorer,
     cv=[(every_line, every_line)],
 )
-search.fit(X, blend.intensity, sample_weight=blend.sigma**-2)
+search.fit(X, blend.intensity, sigma=blend.sigma)
 print("ln Z of one phase, and of two:", search.cv_results_["mean_test_score"].round(1))
 both = BayesianRetrieval(two, prior, random_state=0)
-both.fit(X, blend.intensity, sample_weight=blend.sigma**-2)
+both.fit(X, blend.intensity, sigma=blend.sigma)
 names = ["temperature_1", "temperature_2", "metallicity", "line_width"]
 truths = [
     *(phase["temperature"] for phase in blend.phases),
@@ -154,7 +153,7 @@ CornerDisplay(both.posterior_.select(names), truths).plot()
 knot = load_ngc1068()
 kept = [i for i, line in enumerate(knot.lines) if line != "HCO+(4-3)"]
 east = BayesianRetrieval(model, knot.chemical_prior, random_state=0)
-east.fit(X[kept], knot.intensity[kept], sample_weight=knot.sigma[kept] ** -2)
+east.fit(X[kept], knot.intensity[kept], sigma=knot.sigma[kept])
 print(east.posterior_.summary())
 PosteriorPredictiveDisplay.from_estimator(east, X, knot.intensity, sigma=knot.sigma)
 
@@ -166,7 +165,7 @@ held_out = cross_val_predict(
     X,
     knot.intensity,
     cv=LeaveOneOut(),
-    params={"sample_weight": knot.sigma**-2},
+    params={"sigma": knot.sigma},
 )
 _, ax = plt.subplots(figsize=(4.4, 4.2), layout="constrained")
 ax.errorbar(held_out, knot.intensity, knot.sigma, fmt="o")
@@ -203,7 +202,7 @@ y = np.maximum(y + sigma * np.random.default_rng(0).standard_normal(y.shape), 0.
 pixels = BayesianRetrieval(
     model, chemical_prior(), sampler="importance", n_jobs=-1, random_state=0
 )
-pixels.fit(X, y.T, sample_weight=sigma.T**-2)
+pixels.fit(X, y.T, sigma=sigma.T)
 ParameterMapsDisplay.from_estimator(
     pixels, (n, n), names=["temperature", "density", "visual_extinction"]
 )

@@ -27,8 +27,8 @@ def line(theta, X):
 class Overconfident(BayesianRetrieval):
     """Takes errors for half of what they are."""
 
-    def fit(self, X, y, sample_weight=None):
-        return super().fit(X, y, sample_weight=4 * sample_weight)
+    def fit(self, X, y, sigma=None):
+        return super().fit(X, y, sigma=sigma / 2)
 
 
 def calibrate(cls, **parameters):

@@ -349,7 +349,7 @@ def test_ratios_in_a_retrieval(co_emulator):
     retrieval = BayesianRetrieval(ratios, prior, sampler="importance", random_state=0)
     y, sigma = ratios.transform([900.0, 700.0], [90.0, 70.0])
     X = ratios.encode_lines(["CO(6-5)/CO(3-2)"])
-    retrieval.fit(X, y, sample_weight=sigma**-2)
+    retrieval.fit(X, y, sigma=sigma)
     assert_allclose(retrieval.predict(X), y, atol=0.05)
     std = retrieval.posterior_.std()
     assert_allclose(std[prior.names.index("filling_factor")], 12**-0.5, atol=0.03)
@@ -398,7 +398,7 @@ def test_number_of_phases_is_searched(co_emulator):
         ],
         scoring=log_evidence_scorer,
         cv=[([0, 1], [0, 1])],
-    ).fit(co_emulator.encode_lines(co_emulator.lines), y, sample_weight=(0.1 * y) ** -2)
+    ).fit(co_emulator.encode_lines(co_emulator.lines), y, sigma=0.1 * y)
     scores = search.cv_results_["mean_test_score"]
     assert np.isfinite(scores).all() and np.ptp(scores) < 3
     assert search.best_estimator_.predict([[0]]) > 0

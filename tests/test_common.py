@@ -99,7 +99,7 @@ INSTANCES = {
             Linear(),
             ParameterSpace({f"slope {i}": Uniform(-100, 100) for i in range(10)}),
             sigma=3.0,
-            n_live_points=25,
+            n_live_points=50,
             n_steps=8,
             population_size=25,
             frac_remain=0.9,
@@ -241,6 +241,7 @@ def test_every_estimator_is_checked():
 @pytest.mark.filterwarnings("ignore:.*no positive intensity in any pixel")
 # so few live points and steps are for speed, and rightly warned of
 @pytest.mark.filterwarnings("ignore:The insertion order of new points")
+@pytest.mark.filterwarnings("ignore:The effective sample size is")
 @parametrize_with_checks(
     [e for instances in INSTANCES.values() for e in instances],
     expected_failed_checks=expected_failures,

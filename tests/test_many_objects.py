@@ -48,7 +48,7 @@ def gaussian():
 def test_importance_sampling_of_linear_models(gaussian):
     X, y, sigma, prior, exact = gaussian
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=0)
-    posteriors = retrieval.fit(X, y, sample_weight=sigma**-2).posterior_
+    posteriors = retrieval.fit(X, y, sigma=sigma).posterior_
     mean, std, log_evidence = (np.array(part) for part in zip(*exact, strict=True))
     assert len(posteriors) == y.shape[1]
     ess = posteriors.effective_sample_size
@@ -67,7 +67,7 @@ def test_both_samplers_agree(gaussian):
     few = slice(0, 3)
     fits = [
         BayesianRetrieval(linear, prior, sampler=s, random_state=0, n_live_points=200)
-        .fit(X, y[:, few], sample_weight=sigma[:, few] ** -2)
+        .fit(X, y[:, few], sigma=sigma[:, few])
         .posterior_
         for s in ("importance", "region")
     ]
@@ -81,7 +81,7 @@ def test_importance_sampling_of_one_object(gaussian):
     y, sigma = y[:, 0], sigma[:, 0]
     seen = np.isfinite(y)
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=3)
-    retrieval.fit(X[seen], y[seen], sample_weight=sigma[seen] ** -2)
+    retrieval.fit(X[seen], y[seen], sigma=sigma[seen])
     posterior = retrieval.posterior_
     assert isinstance(posterior, Posterior)
     assert abs(retrieval.log_evidence_ - exact[0][2]) < 0.1
@@ -118,7 +118,7 @@ def test_hard_objects_go_to_nested_sampling(gaussian):
         min_ess=1e6,  # none can have as many
         n_live_points=100,
         random_state=0,
-    ).fit(X, y[:, few], sample_weight=sigma[:, few] ** -2)
+    ).fit(X, y[:, few], sigma=sigma[:, few])
     log_evidence = np.array([e[2] for e in exact[few]])
     error = retrieval.log_evidence_err_
     assert (error > 0.02).all()  # of nested sampling
@@ -128,8 +128,8 @@ def test_hard_objects_go_to_nested_sampling(gaussian):
 def test_workers_do_not_matter(gaussian):
     X, y, sigma, prior, _ = gaussian
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=0)
-    one = clone(retrieval).fit(X, y, sample_weight=sigma**-2)
-    two = clone(retrieval).set_params(n_jobs=2).fit(X, y, sample_weight=sigma**-2)
+    one = clone(retrieval).fit(X, y, sigma=sigma)
+    two = clone(retrieval).set_params(n_jobs=2).fit(X, y, sigma=sigma)
     assert_array_equal(one.log_evidence_, two.log_evidence_)
     assert_array_equal(one.posterior_.quantile(0.5), two.posterior_.quantile(0.5))
 
@@ -153,7 +153,7 @@ def test_predictions_of_many_objects(gaussian):
     y[:, 7] = np.nan
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=0)
     with pytest.warns(UserWarning, match="1 of 30 objects have no data"):
-        retrieval.fit(X, y, sample_weight=sigma**-2)
+        retrieval.fit(X, y, sigma=sigma)
     mean, std = retrieval.predict(X, return_std=True)
     assert mean.shape == std.shape == y.shape
     seen = np.isfinite(y)
@@ -171,7 +171,7 @@ def test_models_without_solutions(gaussian):
 
     retrieval = BayesianRetrieval(half, prior, sampler="importance", random_state=0)
     with pytest.warns(UserWarning, match=r"no solution \(NaN\) in \d+ of \d+"):
-        retrieval.fit(X, y[:, :4], sample_weight=sigma[:, :4] ** -2)
+        retrieval.fit(X, y[:, :4], sigma=sigma[:, :4])
     assert all((p.samples[:, 0] > 0).all() for p in retrieval.posterior_)
 
 
@@ -179,15 +179,15 @@ def test_bad_maps(gaussian):
     X, y, sigma, prior, _ = gaussian
     retrieval = BayesianRetrieval(linear, prior, random_state=0)
     with pytest.raises(ValueError, match="NaN for every line of every object"):
-        retrieval.fit(X, np.full_like(y, np.nan), sample_weight=sigma**-2)
-    with pytest.raises(ValueError, match="`sample_weight` must have the shape of `y`"):
-        retrieval.fit(X, y, sample_weight=sigma[:, :3] ** -2)
+        retrieval.fit(X, np.full_like(y, np.nan), sigma=sigma)
+    with pytest.raises(ValueError, match="`sigma` must have the shape of `y`"):
+        retrieval.fit(X, y, sigma=sigma[:, :3])
     with pytest.raises(ValueError, match="finite and not negative"):
         retrieval.fit(X, y, sample_weight=-sigma)
     with pytest.raises(ValueError, match="inconsistent numbers"):
-        retrieval.fit(X[:3], y, sample_weight=sigma**-2)
+        retrieval.fit(X[:3], y, sigma=sigma)
     with pytest.raises(ValueError, match="infinity"):
-        retrieval.fit(X, np.where(np.isnan(y), np.inf, y), sample_weight=sigma**-2)
+        retrieval.fit(X, np.where(np.isnan(y), np.inf, y), sigma=sigma)
 
 
 # -- tables and files
@@ -353,7 +353,7 @@ def test_map_survives_a_kill(tmp_path, sampler, n_objects):
 def test_unreadable_points_start_again(gaussian, tmp_path):
     X, y, sigma, prior, _ = gaussian
     seen = np.isfinite(y[:, 0])
-    data = X[seen], y[seen, 0], sigma[seen, 0] ** -2
+    data = X[seen], y[seen, 0], sigma[seen, 0]
     retrieval = BayesianRetrieval(
         linear,
         prior,
@@ -373,8 +373,8 @@ def test_unreadable_points_start_again(gaussian, tmp_path):
 def test_bar_counts_objects(gaussian, capsys):
     X, y, sigma, prior, _ = gaussian
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=0)
-    retrieval.fit(X, y, sample_weight=sigma**-2)
+    retrieval.fit(X, y, sigma=sigma)
     assert capsys.readouterr() == ("", "")
-    retrieval.set_params(verbose=1).fit(X, y, sample_weight=sigma**-2)
+    retrieval.set_params(verbose=1).fit(X, y, sigma=sigma)
     captured = capsys.readouterr()
     assert captured.out == "" and "30/30" in captured.err

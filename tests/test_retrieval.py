@@ -14,7 +14,6 @@ import pytest
 from numpy.testing import assert_allclose, assert_array_equal
 from scipy import stats
 from sklearn.base import clone
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 from sklearn.model_selection import GridSearchCV, LeaveOneOut, cross_val_predict
 
@@ -56,7 +55,7 @@ def linear_gaussian(n_parameters, prior_sigma=2.0):
 def test_linear_gaussian(n_parameters, sampler):
     X, y, sigma, prior, mean, covariance, log_evidence = linear_gaussian(n_parameters)
     retrieval = BayesianRetrieval(linear, prior, sampler=sampler, random_state=1)
-    retrieval.fit(X, y, sample_weight=sigma**-2)
+    retrieval.fit(X, y, sigma=sigma)
     posterior = retrieval.posterior_
     assert abs(retrieval.log_evidence_ - log_evidence) < 3 * retrieval.log_evidence_err_
     std = np.sqrt(np.diag(covariance))
@@ -137,7 +136,7 @@ def test_held_out_lines_of_a_fitted_emulator(co_emulator, co_radex):
         co_emulator,
         gas_prior(["CO"]),
         sigma=100.0,
-        n_live_points=30,
+        n_live_points=60,
         n_steps=5,
         frac_remain=0.5,
         random_state=0,
@@ -171,7 +170,7 @@ def test_prior_is_matched_to_the_names_of_a_data_frame():
 def test_posterior_summaries():
     X, y, sigma, prior, mean, covariance, _ = linear_gaussian(2)
     retrieval = BayesianRetrieval(linear, prior, random_state=0)
-    posterior = retrieval.fit(X, y, sample_weight=sigma**-2).posterior_
+    posterior = retrieval.fit(X, y, sigma=sigma).posterior_
     std = np.sqrt(np.diag(covariance))
     assert_allclose(posterior.quantile(0.5), mean, atol=0.15 * std.max())
     lower, upper = posterior.credible_interval()
@@ -199,7 +198,7 @@ def test_emulator_posterior_is_that_of_radex(co_emulator, co_radex):
     X = co_radex.encode_lines(["CO(3-2)", "CO(6-5)"])
     retrieval = BayesianRetrieval(
         co_emulator, gas_prior(["CO"]), n_live_points=200, n_steps=10, random_state=0
-    ).fit(X, y, sample_weight=(0.1 * y) ** -2)
+    ).fit(X, y, sigma=0.1 * y)
     posterior = retrieval.posterior_
     kept = posterior.weights > 1e-6
     samples, weights = posterior.weighted_samples[kept], posterior.weights[kept]
@@ -229,7 +228,7 @@ def test_prior_is_matched_by_name(co_emulator, co_radex):
     X = co_radex.encode_lines(co_radex.lines)
     retrieval = BayesianRetrieval(
         co_emulator, shuffled, n_live_points=50, n_steps=5, random_state=0
-    ).fit(X, y, sample_weight=(0.1 * y) ** -2)
+    ).fit(X, y, sigma=0.1 * y)
     assert retrieval.posterior_.names == shuffled.names
     assert_allclose(retrieval.predict(X), y, rtol=0.2)
     assert (retrieval.posterior_.samples[:, -1] > 10).all()
@@ -252,7 +251,7 @@ def ngc1068(co_emulator):
             ValueError,
             r"negative by more than 3 sigma for \['CO\(6-5\)'\]",
         ),
-        (lambda r, X, y, w: (r, X, y * [1, np.nan], w), ValueError, "NaN"),
+        (lambda r, X, y, w: (r, X, y * np.nan, w), ValueError, "NaN for every line"),
         (lambda r, X, y, w: (r, X, y[:1], w), ValueError, "inconsistent numbers"),
         (
             lambda r, X, y, w: (r, X + 1, y, w),
@@ -268,9 +267,9 @@ def ngc1068(co_emulator):
         (
             lambda r, X, y, w: (r, X, y, None),
             ValueError,
-            r"sample_weight=1 / sigma\*\*2",
+            "pass sigma=..., the 1-sigma errors",
         ),
-        (lambda r, X, y, w: (r, X, y, -w), ValueError, "Negative values"),
+        (lambda r, X, y, w: (r, X, y, -w), ValueError, "and not negative, got -"),
         (lambda r, X, y, w: (r, X, y, 0 * w), ValueError, "zero"),
     ],
 )
@@ -311,17 +310,21 @@ def test_misnamed_priors(ngc1068):
     with pytest.raises(
         ValueError, match="lacks 'temperature'.*Did you mean 'temprature'"
     ):
-        retrieval.set_params(prior=ParameterSpace(parameters)).fit(X, y, weight)
+        retrieval.set_params(prior=ParameterSpace(parameters)).fit(
+            X, y, sample_weight=weight
+        )
     parameters["temperature"] = parameters["temprature"]
     with pytest.raises(ValueError, match="which `forward_model` does not take"):
-        retrieval.set_params(prior=ParameterSpace(parameters)).fit(X, y, weight)
+        retrieval.set_params(prior=ParameterSpace(parameters)).fit(
+            X, y, sample_weight=weight
+        )
 
 
 def test_unit_mix_ups(ngc1068):
     from astropy import units as u
 
     retrieval, X, y, weight = ngc1068
-    with pytest.raises(TypeError, match=r"carries the unit Jy km / s.*to_value\('K km"):
+    with pytest.raises(TypeError, match="carries the unit Jy km / s, which is not K"):
         retrieval.fit(X, y * u.Unit("Jy km / s"), sample_weight=weight)
     with pytest.raises(TypeError, match="`sample_weight` carries the unit"):
         retrieval.fit(X, y, sample_weight=weight / u.Jy**2)
@@ -336,7 +339,7 @@ def test_unit_mix_ups(ngc1068):
 def test_noisy_zero_is_a_fair_datum(ngc1068):
     """A negative intensity within its error is a non-detection, not a mistake."""
     retrieval, X, y, _ = ngc1068
-    retrieval.set_params(n_live_points=30, n_steps=5, frac_remain=0.5)
+    retrieval.set_params(n_live_points=60, n_steps=5, frac_remain=0.5)
     retrieval.fit(X, [y[0], -10.0], sample_weight=[1e-4, 1e-2])
     assert retrieval.predict(X)[1] < 60
 
@@ -367,11 +370,8 @@ def test_no_solution_anywhere_is_an_error():
     retrieval = BayesianRetrieval(
         model, gas_prior(["CO"]), n_live_points=30, random_state=0
     )
-    with (
-        pytest.warns(ConvergenceWarning, match="did not converge"),
-        pytest.raises(ValueError, match=r"no solution \(NaN\) in any of \d+"),
-    ):
-        retrieval.fit([[0]], [100.0], sample_weight=[1e-2])
+    with pytest.raises(ValueError, match=r"no solution \(NaN\) in any of \d+"):
+        retrieval.fit([[0]], [100.0], sigma=10.0)
 
 
 def test_total_column_densities_in_a_retrieval():
@@ -396,7 +396,7 @@ def test_total_column_densities_in_a_retrieval():
     y = radex.predict([[60.0, 5e4, 1e18, 30.0, 0.7]])[0]
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The forward model had no solution")
-        retrieval.fit([[0]], y, sample_weight=(0.1 * y) ** -2)
+        retrieval.fit([[0]], y, sigma=0.1 * y)
     assert_allclose(retrieval.predict([[0]]), y, rtol=0.1)
     assert emulator.extrapolation == "raise"
 

@@ -8,6 +8,8 @@ from scipy import stats
 from sklearn.base import clone
 from sklearn.utils import check_random_state
 
+from ..utils.arrays import plain
+
 
 @dataclass(frozen=True)
 class SimulationBasedCalibration:
@@ -100,9 +102,9 @@ def simulation_based_calibration(
     retrieval : BayesianRetrieval
         Whose prior, forward model and sampler are checked; a clone is fitted to all
         objects at once, for which ``sampler="importance"`` is fast.
-    X : array-like of shape (n_lines, n_features)
+    X : array-like of shape (n_lines, n_features), or names of lines
         The lines, as for its ``fit``.
-    sigma : array-like of shape (n_lines,), or callable
+    sigma : float, array-like of shape (n_lines,), or callable
         1-sigma errors, or a function that makes them of noiseless intensities of shape
         (n_lines, n_objects), such as ``lambda y: 0.2 * y``. It must give positive
         errors where the intensity is zero too.
@@ -153,9 +155,16 @@ def simulation_based_calibration(
     True
     """
     rng = check_random_state(random_state)
-    X = np.asarray(X, dtype=float)
     theta, y = _simulate(retrieval, X, n_simulations, rng)
-    errors = sigma(y) if callable(sigma) else np.asarray(sigma, dtype=float)[:, None]
+    errors = sigma(y) if callable(sigma) else sigma
+    unit = getattr(retrieval.forward_model, "output_unit", None)
+    errors = np.asarray(plain(errors, "sigma", unit=unit), dtype=float)
+    if errors.shape not in ((), y.shape[:1], y.shape):
+        raise ValueError(
+            f"`sigma` must be one error for each of {len(y)} lines, or make an array of"
+            f" shape {y.shape} of such an array, got shape {errors.shape}."
+        )
+    errors = errors[:, None] if errors.ndim == 1 else errors
     errors = np.broadcast_to(errors, y.shape)
     if not (np.isfinite(errors) & (errors > 0)).all():
         raise ValueError(
@@ -163,8 +172,8 @@ def simulation_based_calibration(
             f" object, got {errors[~(errors > 0)][:1]}."
         )
     noisy = y + errors * rng.standard_normal(y.shape)
-    fitted = clone(retrieval).set_params(sigma=None, log_dir=None)
-    fitted.fit(X, noisy, sample_weight=errors**-2)
+    fitted = clone(retrieval).set_params(log_dir=None, objects="columns")
+    fitted.fit(X, noisy, sigma=errors)
     ranks = np.array(
         [
             _ranks(posterior, truth, rng)

@@ -1,7 +1,12 @@
 """Scores of a retrieval."""
 
+import numpy as np
 
-def log_evidence_scorer(estimator, X, y, sample_weight=None):
+from ..utils.scorers import scorer
+
+
+@scorer()
+def log_evidence_scorer(estimator, X, y):
     """Score a retrieval by its evidence, to compare forward models.
 
     For ``GridSearchCV`` over ``forward_model`` or ``prior`` with ``cv=[(rows, rows)]``,
@@ -12,14 +17,17 @@ def log_evidence_scorer(estimator, X, y, sample_weight=None):
     estimator : BayesianRetrieval
         Fitted.
     X, y : array-like
-        Not used; the evidence is that of the data of the fit.
-    sample_weight : array-like, default=None
-        Not used either; the fit had it.
+        Not used; the evidence is that of the data of the fit, with their errors.
 
     Returns
     -------
     score : float
-        Natural logarithm of the evidence.
+        Natural logarithm of the evidence; of several objects, of all together.
+
+    Raises
+    ------
+    ValueError
+        If an object has no evidence.
 
     Examples
     --------
@@ -29,4 +37,10 @@ def log_evidence_scorer(estimator, X, y, sample_weight=None):
     >>> log_evidence_scorer(Fitted(), None, None)
     -12.5
     """
-    return float(estimator.log_evidence_)
+    evidence = np.atleast_1d(estimator.log_evidence_)
+    if not np.isfinite(evidence).all():
+        raise ValueError(
+            f"{int((~np.isfinite(evidence)).sum())} of {len(evidence)} objects have no"
+            " evidence, without data or without a solution; leave them out."
+        )
+    return float(evidence.sum())

@@ -58,7 +58,7 @@ class ParameterMapsDisplay:
         names = space.names if self.names is None else list(self.names)
         columns = [space.names.index(name) for name in names]
         lower, median, upper = (
-            self._shown(values)
+            self.posteriors.shown(values)
             for values in self.posteriors.quantile([0.1587, 0.5, 0.8413])
         )
         labels = _axis_labels(self.posteriors)
@@ -85,12 +85,6 @@ class ParameterMapsDisplay:
                 self.axes_[row, k] = axes
         self.figure_ = figure
         return self
-
-    def _shown(self, values):
-        values = np.array(values)
-        log = self.posteriors.space.log
-        values[:, log] = np.log10(values[:, log])
-        return values
 
     @classmethod
     def from_estimator(

@@ -1,13 +1,43 @@
 """Forward models of every kind, asked in one way."""
 
+import contextlib
 import copy
 import warnings
 from functools import partial
+from typing import NamedTuple
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.frozen import FrozenEstimator
 
+from ..utils.emulator_range import ExtrapolationWarning
 from ..utils.predictive_spread import has_spread
 from ..utils.suggestions import closest
+
+
+class Predictions(NamedTuple):
+    """What a forward model says of a batch of parameters."""
+
+    #: of shape (n_draws, n_rows); NaN where there is no solution
+    mean: np.ndarray
+    #: the model's own error of it, or None
+    std: np.ndarray | None
+    #: of shape (n_draws,): NaN because an emulator has not learned these parameters
+    outside: np.ndarray
+
+
+@contextlib.contextmanager
+def _no_word_of_each_batch():
+    """Silence what models say of a batch, of which a retrieval has thousands.
+
+    It counts them itself, and tells once.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", ConvergenceWarning)
+        warnings.simplefilter("ignore", ExtrapolationWarning)
+        # the columns were matched by name, once
+        warnings.filterwarnings("ignore", "X does not have valid feature names")
+        yield
 
 
 class ForwardModel:
@@ -27,43 +57,40 @@ class ForwardModel:
     """
 
     def __init__(self, model, prior):
+        if isinstance(model, FrozenEstimator):  # a grid's; it would hide the policy
+            model = model.estimator
         policy = getattr(model, "extrapolation", "ignore")
-        minds_domain = hasattr(model, "in_domain") and policy != "ignore"
-        if minds_domain:
+        self._minds_domain = hasattr(model, "in_domain") and policy != "ignore"
+        if self._minds_domain:
             # an emulator that may not extrapolate says NaN where it knows nothing
             model = copy.copy(model)
             model.extrapolation = "nan"
         self._model = model
         self._prior = prior
         self._order = self._match_prior()
-        if minds_domain:
+        if self._minds_domain:
             self._check_domain()
+        elif hasattr(model, "steps"):
+            self._warn_of_extrapolation()
 
     @property
     def nonnegative(self):
         """Whether the model's predictions cannot be negative."""
         return getattr(self._model, "nonnegative_output", False)
 
-    def __call__(self, theta, X):
-        """Predict rows of ``X``.
+    @property
+    def unit(self):
+        """Unit of the model's predictions, or None."""
+        return getattr(self._model, "output_unit", None)
 
-        Parameters
-        ----------
-        theta : ndarray of shape (n_draws, n_parameters)
-            Parameters, in the prior's order.
-        X : ndarray of shape (n_rows, n_features)
-            Lines or channels.
+    def __call__(self, theta, X):
+        """Predict rows of ``X``; `predict` says more of them.
 
         Returns
         -------
         predictions : ndarray of shape (n_draws, n_rows)
-
-        Raises
-        ------
-        ValueError
-            If the model returns another shape.
         """
-        return self.predict(theta, X)[0]
+        return self.predict(theta, X).mean
 
     @property
     def has_spread(self):
@@ -84,8 +111,12 @@ class ForwardModel:
 
         Returns
         -------
-        predictions : ndarray of shape (n_draws, n_rows)
-        std : ndarray of shape (n_draws, n_rows) or None
+        predictions : Predictions
+
+        Raises
+        ------
+        ValueError
+            If the model returns another shape.
         """
         std = None
         if hasattr(self._model, "predict"):
@@ -97,13 +128,23 @@ class ForwardModel:
                 predicted = self._outputs(theta)
             predicted = predicted[:, columns]
         else:
-            predicted = np.asarray(self._model(theta, X), dtype=float)
+            with _no_word_of_each_batch():
+                predicted = np.asarray(self._model(theta, X), dtype=float)
         if predicted.shape != (len(theta), len(X)):
             raise ValueError(
                 f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
                 f" (n_draws, n_rows); it returned {predicted.shape}."
             )
-        return predicted, std
+        return Predictions(predicted, std, self._outside(theta, predicted))
+
+    def _outside(self, theta, predicted):
+        """Tell which predictions are NaN because the emulator has not learned them."""
+        outside = np.zeros(len(theta), dtype=bool)
+        if self._minds_domain:
+            unsolved = np.isnan(predicted).any(axis=1)
+            if unsolved.any():
+                outside[unsolved] = ~self._ask(self._model.in_domain, theta[unsolved])
+        return outside
 
     def row_names(self, X):
         """Name the rows of ``X`` in messages."""
@@ -112,23 +153,20 @@ class ForwardModel:
             return [f"row {i}" for i in range(len(X))]
         return [names[int(i)] for i in X[:, 0]]
 
-    def _outputs(self, theta, return_std=False):
+    def _outputs(self, theta, return_std=False, silent=True):
         """Return all outputs of a model with ``predict``, (n_draws, n_outputs)."""
         shape = len(theta), -1
         if not return_std:
-            return np.asarray(self._ask(self._model.predict, theta)).reshape(shape)
+            predicted = self._ask(self._model.predict, theta, silent)
+            return np.asarray(predicted).reshape(shape)
         pair = self._ask(partial(self._model.predict, return_std=True), theta)
         return tuple(np.asarray(part).reshape(shape) for part in pair)
 
-    def _ask(self, method, theta):
+    def _ask(self, method, theta, silent=True):
         """Call a method of the model with the parameters in its own order."""
         if self._order is not None:
             theta = theta[:, self._order]
-        if not hasattr(self._model, "feature_names_in_"):
-            return method(theta)
-        with warnings.catch_warnings():
-            # the columns were matched by name, once
-            warnings.filterwarnings("ignore", "X does not have valid feature names")
+        with _no_word_of_each_batch() if silent else contextlib.nullcontext():
             return method(theta)
 
     def check_rows(self, X):
@@ -200,29 +238,59 @@ class ForwardModel:
 
     def _check_domain(self):
         """Check that the prior stays where an emulator has learned."""
-        theta = self._prior.sample_latin_hypercube(2048, random_state=0)
-        inside = self._ask(self._model.in_domain, theta)
-        outside = 1 - np.mean(inside)
+        outside, who = self.reach()
         if outside > 0.01:
             raise ValueError(
                 "`prior` reaches outside the range that `forward_model` has learned, by"
-                f" {100 * outside:.0f} % of its volume{self._who(theta, inside)}. An"
+                f" {100 * outside:.0f} % of its volume{f' ({who})' if who else ''}. An"
                 " emulator only interpolates: narrow the prior, or train the emulator"
                 " on a design of this prior."
             )
+
+    def _warn_of_extrapolation(self):
+        """Warn if an emulator inside a pipeline, which tells nothing else, would."""
+        theta = self._prior.sample_latin_hypercube(512, random_state=0)
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            self._outputs(theta, silent=False)
+        found = [w for w in caught if issubclass(w.category, ExtrapolationWarning)]
+        if found:
+            warnings.warn(
+                "`prior` reaches outside the range that the emulator in `forward_model`"
+                " has learned, and a pipeline cannot call that impossible. Of a design"
+                f" of the prior, {found[0].message}",
+                ExtrapolationWarning,
+                stacklevel=8,
+            )
+
+    def reach(self):
+        """Measure how far the prior reaches out of what an emulator has learned.
+
+        Returns
+        -------
+        share : float
+            Of the prior.
+        who : str
+            The parameters that do, and from where on; empty if no single one does.
+        """
+        theta = self._prior.sample_latin_hypercube(2048, random_state=0)
+        inside = self._ask(self._model.in_domain, theta)
+        return 1 - np.mean(inside), self._who(theta, inside)
 
     def _who(self, theta, inside):
         """Name the parameters whose values near an end are all outside."""
         if not inside.any():
             return ""
+        # a design has points at every end: by chance, few of them are all outside
+        edge = 0.01 if np.mean(inside) < 0.99 else 4 / len(theta)
         u = self._prior.inverse_transform(theta)
         lowest, highest = u[inside].min(axis=0), u[inside].max(axis=0)
         words = []
         for i, name in enumerate(self._prior.names):
             values, unit = theta[inside, i], self._prior[name].unit
             unit = f" {unit}" if unit else ""
-            if lowest[i] > 0.01:
+            if lowest[i] > edge:
                 words.append(f"{name} below {values.min():.4g}{unit}")
-            if highest[i] < 0.99:
+            if highest[i] < 1 - edge:
                 words.append(f"{name} above {values.max():.4g}{unit}")
-        return f" ({', '.join(words)})" if words else ""
+        return ", ".join(words)

@@ -5,6 +5,8 @@ from scipy import special, stats
 
 #: Nodes of the integral over a calibration factor that limits depend on.
 _NODES = 24
+#: Nodes where exact limits cut that integral off.
+_CUT_NODES = 48
 
 
 class Likelihood:
@@ -12,7 +14,8 @@ class Likelihood:
 
     Gaussian or Student's t with the lines' own errors, to which the model's variance
     adds. A line that was not detected contributes the probability of being below its
-    limit. Lines of one band share a factor :math:`1 + c`,
+    limit; where neither the limit nor the model has an error, that is 1 or 0. Lines of
+    one band share a factor :math:`1 + c`,
     :math:`c \sim \mathcal{N}(0, s^2)`, over which is integrated: exactly, and with
     limits by Gauss-Hermite quadrature around what the detections say of it.
 
@@ -21,7 +24,7 @@ class Likelihood:
     y : ndarray of shape (n_lines,)
         Intensities, or upper limits.
     sigma : ndarray of shape (n_lines,)
-        1-sigma errors, positive.
+        1-sigma errors, positive; 0 for a limit that is exact.
     upper_limit : ndarray of shape (n_lines,), dtype bool, default=None
         Which are limits.
     degrees_of_freedom : float, default=None
@@ -56,7 +59,8 @@ class Likelihood:
             and not calibration_error
             and not self.upper_limit.any()
         )
-        self._constant = -0.5 * np.sum(np.log(2 * np.pi * self.variance))
+        if self._plain:
+            self._constant = -0.5 * np.sum(np.log(2 * np.pi * self.variance))
 
     def __call__(self, predicted, std=None):
         """Return log-likelihoods.
@@ -82,17 +86,16 @@ class Likelihood:
         if self.calibration_error:
             return sum(self._of_band(predicted, variance, b) for b in self._bands)
         error = np.sqrt(variance)
-        deviate = (self.y - predicted) / error
+        residual = self.y - predicted
         found, limit = ~self.upper_limit, self.upper_limit
         if self.degrees_of_freedom is None:
             density, below = _log_normal, special.log_ndtr
         else:
             family = stats.t(self.degrees_of_freedom)
             density, below = family.logpdf, family.logcdf
-        return (
-            np.sum(density(deviate[:, found]) - np.log(error[:, found]), axis=1)
-            + np.sum(below(deviate[:, limit]), axis=1)
-        )  # fmt: skip
+        seen = density(residual[:, found] / error[:, found]) - np.log(error[:, found])
+        unseen = _log_below(residual[:, limit], error[:, limit], below)
+        return np.sum(seen, axis=1) + np.sum(unseen, axis=1)
 
     def _of_band(self, predicted, variance, band):
         """Return log-likelihoods of one band, integrated over its factor."""
@@ -109,17 +112,80 @@ class Likelihood:
             - 0.5 * np.log(precision / prior)
         )
         if limit.any():
-            nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
-            factor = 1.0 + (
-                (score / precision)[:, None] + nodes / np.sqrt(precision)[:, None]
-            )
-            reach = self.y[limit] - predicted[:, None, limit] * factor[:, :, None]
-            below = special.log_ndtr(reach / np.sqrt(variance[:, None, limit]))
-            log_weight = np.log(weights / weights.sum())
-            value += special.logsumexp(below.sum(axis=2) + log_weight, axis=1)
+            mean, width = 1.0 + score / precision, precision**-0.5
+            f, error = predicted[:, limit], np.sqrt(variance[:, limit])
+            value += _log_limits(self.y[limit], f, error, mean, width)
         return value
 
 
 def _log_normal(x):
     """Logarithm of the standard normal density."""
     return -0.5 * (x**2 + np.log(2 * np.pi))
+
+
+def _log_below(reach, error, below):
+    """Return log-probabilities of being below limits.
+
+    Parameters
+    ----------
+    reach : ndarray
+        How far the prediction is below its limit; NaN without a solution.
+    error : ndarray of a shape that broadcasts
+        1-sigma errors, 0 for exact limits.
+    below : callable
+        Logarithm of the distribution function of errors of unit scale.
+
+    Returns
+    -------
+    log_probability : ndarray of the shape of ``reach``
+    """
+    exact = np.broadcast_to(error == 0, reach.shape)
+    value = below(reach / np.where(error == 0, 1.0, error))
+    return np.where(exact & ~np.isnan(reach), np.where(reach >= 0, 0, -np.inf), value)
+
+
+def _log_limits(y, f, error, mean, width):
+    """Return log-probabilities that lines times a Gaussian factor are below limits.
+
+    Parameters
+    ----------
+    y : ndarray of shape (n_limits,)
+        The limits.
+    f : ndarray of shape (n_draws, n_limits)
+        Predictions, before the factor.
+    error : ndarray of shape (n_draws, n_limits)
+        1-sigma errors, 0 for exact limits.
+    mean, width : ndarray of shape (n_draws,)
+        Of the factor.
+
+    Returns
+    -------
+    log_probability : ndarray of shape (n_draws,)
+    """
+    exact = error == 0
+    if not exact.any():
+        nodes, weights = np.polynomial.hermite_e.hermegauss(_NODES)
+        log_weight = np.log(weights / weights.sum())
+        deviate = np.broadcast_to(nodes, (len(f), _NODES))
+    else:
+        # exact limits say between which factors the rest is to be integrated
+        with np.errstate(divide="ignore", invalid="ignore"):
+            end = (y / f - mean[:, None]) / width[:, None]
+        high = np.min(np.where(exact & (f > 0), end, np.inf), axis=1)
+        low = np.max(np.where(exact & (f < 0), end, -np.inf), axis=1)
+        impossible = (exact & (f == 0) & (y < 0)).any(axis=1) | ~(low < high)
+        low, high = np.where(impossible, -1.0, low), np.where(impossible, 1.0, high)
+        # all but exp(-36) of what lies between them
+        reach = np.sqrt(np.clip(0.0, low, high) ** 2 + 72)
+        low, high = np.maximum(low, -reach), np.minimum(high, reach)
+        nodes, weights = np.polynomial.legendre.leggauss(_CUT_NODES)
+        half = 0.5 * (high - low)[:, None]
+        deviate = low[:, None] + half * (nodes + 1)
+        log_weight = np.log(half * weights) + _log_normal(deviate)
+        log_weight[impossible] = -np.inf
+    factor = mean[:, None] + width[:, None] * deviate
+    distance = y - f[:, None, :] * factor[:, :, None]
+    scale = np.where(exact, 1.0, error)[:, None, :]
+    below = np.where(exact[:, None, :], 0.0, special.log_ndtr(distance / scale))
+    value = special.logsumexp(below.sum(axis=2) + log_weight, axis=1)
+    return np.where(np.isnan(f).any(axis=1), np.nan, value)

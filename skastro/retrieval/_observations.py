@@ -5,32 +5,36 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from ..utils.sklearn_names import _check_sample_weight, validate_data
+from ..utils.arrays import plain, refuse_cube, validate
+from ._line_names import lines_of
 
 
 @dataclass(frozen=True)
 class Observations:
-    """Lines of one object or of several.
+    """Lines of one object or of several; lines that no object has are left out.
 
     Parameters
     ----------
     X : ndarray of shape (n_lines, n_features)
         The lines.
-    y : ndarray of shape (n_lines,) or (n_lines, n_objects)
+    y : ndarray of shape (n_objects, n_lines)
         Their intensities, NaN where not observed.
-    weight : ndarray of the shape of y
-        ``1 / sigma**2``; 0 where a line is left out.
-    limit : ndarray of bool, of the shape of y
+    sigma : ndarray of shape (n_objects, n_lines)
+        1-sigma errors; 0 for a limit that is exact, 1 where not observed.
+    limit : ndarray of bool of shape (n_objects, n_lines)
         Which intensities are upper limits.
     band : ndarray of int of shape (n_lines,)
         Receiver bands, numbered.
+    single : bool
+        Whether the data were given as those of one object.
     """
 
     X: np.ndarray
     y: np.ndarray
-    weight: np.ndarray
+    sigma: np.ndarray
     limit: np.ndarray
     band: np.ndarray
+    single: bool
 
     def objects(self):
         """Return, for each object, its rows and what belongs to them.
@@ -41,27 +45,28 @@ class Observations:
             Rows, intensities, errors, limits and bands; None without data.
         """
         objects = []
-        columns = (
-            a.reshape(len(self.y), -1).T for a in (self.y, self.weight, self.limit)
-        )
-        for y, weight, limit in zip(*columns, strict=True):
-            rows = np.flatnonzero(np.isfinite(y) & (weight > 0))
+        for y, sigma, limit in zip(self.y, self.sigma, self.limit, strict=True):
+            rows = np.flatnonzero(~np.isnan(y))
             objects.append(
-                (rows, y[rows], weight[rows] ** -0.5, limit[rows], self.band[rows])
+                (rows, y[rows], sigma[rows], limit[rows], self.band[rows])
                 if len(rows)
                 else None
             )
         return objects
 
 
-def check_observations(estimator, X, y, sample_weight, upper_limit, band):
+def check_observations(
+    estimator, forward, X, y, *, sigma, sample_weight, upper_limit, band
+):
     """Validate what `fit` of a retrieval is given.
 
     Parameters
     ----------
     estimator : BayesianRetrieval
         Whose data they are.
-    X, y, sample_weight, upper_limit, band : array-like
+    forward : ForwardModel
+        The model, with the unit of the intensities and names of the lines.
+    X, y, sigma, sample_weight, upper_limit, band : array-like
         As given.
 
     Returns
@@ -73,13 +78,36 @@ def check_observations(estimator, X, y, sample_weight, upper_limit, band):
     ValueError
         If shapes do not fit, or values are not finite or not possible.
     """
-    X, y = _lines(estimator, X, y)
+    X = validate(estimator, lines_of(X, estimator.forward_model), dtype=np.float64)
+    forward.check_rows(X)
+    layout = Layout(X, y, forward.unit, estimator.objects)
+    y = layout.y
+    limit = _limits(layout, upper_limit)
+    if sigma is not None and sample_weight is not None:
+        raise ValueError(
+            "`sigma` and `sample_weight` were both given; they say the same,"
+            " sample_weight = 1 / sigma**2. Pass one of them."
+        )
+    if sample_weight is not None:
+        sigma = _of_weights(layout, sample_weight, estimator.sigma)
+    elif sigma is not None:
+        sigma = layout.spread(plain(sigma, "sigma", unit=forward.unit), "sigma")
+    elif estimator.sigma is not None:
+        sigma = np.full(y.shape, float(estimator.sigma))
+    else:
+        raise ValueError(
+            "No uncertainties: pass sigma=..., the 1-sigma errors of `y`, to `fit`, or"
+            " set the parameter `sigma`."
+        )
+    sigma, y = _check_errors(layout, sigma, limit, sample_weight is not None)
+    seen = ~np.isnan(y).all(axis=0)
     return Observations(
-        X,
-        y,
-        _weights(y, sample_weight, estimator.sigma),
-        _limits(y, upper_limit),
-        _bands(y, band, estimator.calibration_error),
+        X[seen],
+        y[:, seen],
+        sigma[:, seen],
+        limit[:, seen],
+        _bands(band, seen, estimator.calibration_error),
+        layout.single,
     )
 
 
@@ -99,15 +127,14 @@ def check_sign(observations, forward):
         If a line is negative by more than three times its error; of many objects, in
         which chance does that too, five times.
     """
-    X, y = observations.X, observations.y
-    n_sigma = 3.0 if y.size == len(y) else 5.0
     if not forward.nonnegative:
         return
-    impossible = y * np.sqrt(observations.weight) < -n_sigma
+    y = observations.y
+    n_sigma = 3.0 if len(y) == 1 else 5.0
+    impossible = y < -n_sigma * observations.sigma
     if impossible.any():
-        rows = impossible.reshape(len(y), -1).any(axis=1)
-        names = forward.row_names(X)
-        names = [names[i] for i in np.flatnonzero(rows)]
+        names = forward.row_names(observations.X)
+        names = [names[i] for i in np.flatnonzero(impossible.any(axis=0))]
         raise ValueError(
             f"`y` is negative by more than {n_sigma:g} sigma for {names}:"
             f" {y[impossible][:5].tolist()}; `forward_model` cannot be. Check the"
@@ -115,80 +142,196 @@ def check_sign(observations, forward):
         )
 
 
-def _lines(estimator, X, y):
-    """Validate ``X`` and ``y``; only of several objects may ``y`` hold NaN."""
-    if np.asarray(y).ndim < 2:
-        return validate_data(estimator, X, y, dtype=np.float64, y_numeric=True)
-    X = validate_data(estimator, X, dtype=np.float64)
-    y = check_array(y, dtype=np.float64, ensure_all_finite="allow-nan", input_name="y")
-    check_consistent_length(X, y)
-    if np.isnan(y).all():
-        raise ValueError("`y` is NaN for every line of every object.")
-    return X, y
+# -- which axis of y is which
 
 
-def _weights(y, sample_weight, sigma):
-    """Return ``1 / sigma**2`` of each line of each object."""
-    if sample_weight is None:
-        if sigma is None:
+class Layout:
+    """Intensities with a row for each object, and the way there for what goes along.
+
+    Parameters
+    ----------
+    X : ndarray of shape (n_lines, n_features)
+        The lines.
+    y : array-like
+        Of one dimension, or of two with the objects along either.
+    unit : str or None
+        That y is converted to.
+    objects : {"auto", "columns", "rows"}
+        Where the objects are.
+
+    Attributes
+    ----------
+    y : ndarray of shape (n_objects, n_lines)
+        NaN where not observed.
+    single : bool
+        Whether y has one dimension.
+    """
+
+    def __init__(self, X, y, unit, objects="auto"):
+        if y is None:
             raise ValueError(
-                "No uncertainties: pass sample_weight=1 / sigma**2 to `fit`, or set"
-                " the parameter `sigma`."
+                "BayesianRetrieval requires y to be passed, but the target y is None."
             )
-        return np.full(y.shape, 1.0 / sigma**2)
-    if np.asarray(sample_weight).ndim < 2:
-        weight = _check_sample_weight(
-            sample_weight, y, dtype=np.float64, ensure_non_negative=True
+        y = plain(y, "y", unit=unit)
+        refuse_cube(y, "y")
+        y = check_array(
+            y,
+            dtype=np.float64,
+            ensure_all_finite="allow-nan",
+            ensure_2d=False,
+            input_name="y",
         )
-        weight = np.broadcast_to(weight.reshape(-1, *[1] * (y.ndim - 1)), y.shape)
-    else:
-        weight = np.where(np.isnan(y), 0.0, _of_lines(sample_weight, y))
-        if not (np.isfinite(weight) & (weight >= 0)).all():
-            raise ValueError(
-                "`sample_weight` must be 1 / sigma**2, finite and not negative,"
-                " wherever `y` is not NaN."
-            )
+        self.given = y.shape
+        self.single = y.ndim == 1
+        self.transposed = not self.single and _objects_are_columns(len(X), y, objects)
+        self.y = y.T if self.transposed else np.atleast_2d(y)
+        check_consistent_length(X, self.y.T)
+        if np.isnan(y).all():
+            what = "every line" if self.single else "every line of every object"
+            raise ValueError(f"`y` is NaN for {what}, or masked: nothing to fit.")
+
+    def spread(self, values, name, dtype=float):
+        """Return what is given of the lines, or of each, in the shape of our y.
+
+        Parameters
+        ----------
+        values : array-like
+            One value; one for each line; or of the shape of the y that was given, of
+            which one axis may be of length 1.
+        name : str
+            The parameter's name.
+        dtype : dtype, default=float
+            Of the result.
+
+        Returns
+        -------
+        values : ndarray of shape (n_objects, n_lines)
+
+        Raises
+        ------
+        ValueError
+            If it has another shape.
+        """
+        values = np.asarray(values, dtype=dtype)
+        shape = self.y.shape
+        turned = values.T if self.transposed and values.ndim == 2 else values
+        if turned.shape in ((), shape[1:], (1, shape[1]), (shape[0], 1), shape):
+            return np.array(np.broadcast_to(turned, shape))
+        raise ValueError(
+            f"`{name}` must have the shape of `y`, {self.given}; or be one value for"
+            f" each of {shape[1]} lines, or one for all. Got shape {values.shape}."
+        )
+
+    def where(self, mask):
+        """Say where the first of some entries is, and how many there are."""
+        i, line = np.argwhere(mask)[0]
+        place = f"line {line}" if self.single else f"line {line} of object {i}"
+        n = int(np.count_nonzero(mask))
+        return place if n == 1 else f"{place} ({n} in all)"
+
+
+def _objects_are_columns(n_lines, y, objects):
+    """Tell whether columns of a two-dimensional y are objects; rows are the lines."""
+    if objects != "auto":
+        return objects == "columns"
+    if y.shape == (n_lines, n_lines) and n_lines > 1:
+        raise ValueError(
+            f"`y` is square, {y.shape}: its columns may be objects, or its rows. Set"
+            " `objects` to 'columns' or to 'rows'."
+        )
+    return y.shape[0] == n_lines or y.shape[1] != n_lines
+
+
+# -- errors, limits, bands
+
+
+def _of_weights(layout, sample_weight, unit_error):
+    """Return errors of scikit-learn's weights; infinite where a weight is zero."""
+    weight = layout.spread(plain(sample_weight, "sample_weight"), "sample_weight")
+    weight = np.where(np.isnan(layout.y), 0.0, weight)
+    negative = weight < 0
+    if negative.any():
+        raise ValueError(
+            "`sample_weight` must be 1 / sigma**2, finite and not negative, got"
+            f" {weight[negative][0]} for {layout.where(negative)}."
+        )
     if not weight.any():
         raise ValueError("`sample_weight` is zero in every row: nothing to fit.")
-    return weight if sigma is None else weight / sigma**2
+    with np.errstate(divide="ignore"):
+        return (1.0 if unit_error is None else unit_error) / np.sqrt(weight)
 
 
-def _of_lines(values, y, name="sample_weight", dtype=float):
-    """Return what is given of each line as an array of the shape of ``y``."""
-    values = np.asarray(values, dtype=dtype)
-    if values.shape != y.shape:
+def _check_errors(layout, sigma, limit, from_weights):
+    """Check errors, and leave out of y what they say was not observed.
+
+    A limit without an error is exact, but one of weight zero is left out.
+    """
+    y = layout.y
+    unseen = np.isposinf(sigma)
+    exact = limit & ~np.isnan(y) & (np.isnan(sigma) | (unseen & (not from_weights)))
+    y = np.where(unseen & ~exact, np.nan, y)
+    observed = ~np.isnan(y)
+    bad = observed & ~exact & ~(sigma > 0)
+    if bad.any():
+        name = "sample_weight" if from_weights else "sigma"
+        what = "must be 1 / sigma**2, finite" if from_weights else "must be positive"
         raise ValueError(
-            f"`{name}` must have the shape of `y`, {y.shape}, got {values.shape}."
+            f"`{name}` {what} where `y` is observed, got an error of {sigma[bad][0]}"
+            f" for {layout.where(bad)}. Set such an entry of `y` to NaN, or its error"
+            " to infinity, if it is to be ignored."
         )
-    return values
+    if not observed.any():
+        raise ValueError(
+            "No line is left: where `y` is not NaN, its error is infinite or its weight"
+            " zero."
+        )
+    sigma = np.where(observed, sigma, 1.0)
+    sigma[exact] = 0.0
+    return sigma, y
 
 
-def _limits(y, upper_limit):
-    """Return which intensities are limits."""
+def _limits(layout, upper_limit):
+    """Return which observed intensities are limits."""
     if upper_limit is None:
-        return np.zeros(y.shape, dtype=bool)
-    values = _of_lines(upper_limit, y, "upper_limit", None)
-    if values.dtype != bool:
+        return np.zeros(layout.y.shape, dtype=bool)
+    given = upper_limit if hasattr(upper_limit, "dtype") else np.asarray(upper_limit)
+    if getattr(given.dtype, "kind", None) != "b":
         raise ValueError(
             "`upper_limit` must be boolean, True for lines that are below their"
-            f" `y`; got dtype {values.dtype}."
+            f" `y`; got dtype {given.dtype}."
         )
-    return values
+    # NaN where masked: a mask says nothing, which is no matter where y is missing too
+    flags = layout.spread(plain(given, "upper_limit"), "upper_limit")
+    unknown = np.isnan(flags) & ~np.isnan(layout.y)
+    if unknown.any():
+        raise ValueError(
+            f"`upper_limit` is masked for {layout.where(unknown)}, whose `y` is not:"
+            " say whether it is a limit, or mask `y` too."
+        )
+    return (flags == 1) & ~np.isnan(layout.y)
 
 
-def _bands(y, band, calibration_error):
-    """Return the bands of the lines, numbered."""
+def _bands(band, seen, calibration_error):
+    """Return the bands of the lines that were seen, numbered."""
     if band is None:
-        return np.zeros(len(y), dtype=int)
+        return np.zeros(int(seen.sum()), dtype=int)
     if not calibration_error:
         raise ValueError(
             "`band` was given, but `calibration_error` is 0: name the scatter of"
             " the bands' calibrations."
         )
-    band = np.asarray(band)
-    if band.shape != (len(y),):
+    mask = np.ma.getmaskarray(band) if isinstance(band, np.ma.MaskedArray) else False
+    labels = np.asarray(band)
+    if labels.shape != seen.shape:
         raise ValueError(
-            f"`band` must have a label for each of {len(y)} lines, got an array of"
-            f" shape {band.shape}."
+            f"`band` must have a label for each of {len(seen)} lines, got an array of"
+            f" shape {labels.shape}."
         )
-    return np.unique(band, return_inverse=True)[1]
+    # NaN, which is not itself, and None
+    missing = mask | np.array([x is None or x != x for x in labels.tolist()])
+    if np.any(missing & seen):
+        raise ValueError(
+            f"`band` has no label for line {int(np.argmax(missing & seen))}, which was"
+            " observed."
+        )
+    return np.unique(labels[seen], return_inverse=True)[1]

@@ -1,12 +1,14 @@
 """The outcome of a retrieval: weighted samples, evidence, summaries."""
 
+import inspect
+
 import numpy as np
 
+from ._posterior_base import BasePosterior
 from ._posterior_files import read_posteriors, write_posteriors
-from ._posterior_summary import summary_table
 
 
-class Posterior:
+class Posterior(BasePosterior):
     """Posterior distribution of the parameters of a forward model.
 
     Parameters
@@ -64,16 +66,6 @@ class Posterior:
         self.effective_sample_size = effective_sample_size
 
     @property
-    def names(self):
-        """Names of the parameters."""
-        return self.space.names
-
-    @property
-    def units(self):
-        """Units of the parameters."""
-        return self.space.units
-
-    @property
     def best(self):
         """Point of highest likelihood."""
         return self.weighted_samples[np.argmax(self.log_likelihoods)]
@@ -125,22 +117,6 @@ class Posterior:
             columns.append(np.interp(q, cumulative, values[order]))
         return np.stack(columns, axis=-1)
 
-    def credible_interval(self, probability=0.6827):
-        """Return the central credible interval of each parameter.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability inside; that of one standard deviation by default.
-
-        Returns
-        -------
-        lower, upper : ndarray of shape (n_parameters,)
-        """
-        tail = (1 - probability) / 2
-        lower, upper = self.quantile([tail, 1 - tail])
-        return lower, upper
-
     def summary(self, probability=0.6827):
         """Summarise the parameters and the evidence in a table.
 
@@ -154,8 +130,7 @@ class Posterior:
         table : str
             One line a parameter: median, lower and upper end of the interval, unit.
         """
-        median = self.quantile(0.5)
-        lower, upper = self.credible_interval(probability)
+        lower, median, upper = self._ends(probability)
         header = ("parameter", "median", f"{100 * probability:.0f} % interval", "unit")
         rows = [header]
         for i, (name, unit) in enumerate(zip(self.names, self.units, strict=True)):
@@ -240,37 +215,15 @@ class Posterior:
             self.effective_sample_size,
         )
 
-    def to_table(self, probability=0.6827):
-        """Return the summary as a table with units, of one row.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability of the credible interval.
-
-        Returns
-        -------
-        table : astropy.table.QTable
-            For each parameter its median, and under its name with ``_lower`` and
-            ``_upper`` the ends of the interval; ``log_evidence``,
-            ``log_evidence_err`` and ``effective_sample_size``.
-        """
-        tail = (1 - probability) / 2
-        quantiles = self.quantile([tail, 0.5, 1 - tail])[:, None]
-        numbers = {
-            "log_evidence": [self.log_evidence],
-            "log_evidence_err": [self.log_evidence_err],
-            "effective_sample_size": [self.effective_sample_size],
-        }
-        return summary_table(self.space, quantiles, numbers, probability)
-
     def to_arviz(self):
         """Return the samples for ArviZ.
 
         Returns
         -------
-        data : arviz.InferenceData
-            One chain of the samples of equal weight, a variable for each parameter.
+        data : arviz.InferenceData or xarray.DataTree
+            What ``arviz.from_dict`` makes: a tree since ArviZ 1.0. One chain of the
+            samples of equal weight in the group ``posterior``, a variable for each
+            parameter.
 
         Raises
         ------
@@ -282,7 +235,10 @@ class Posterior:
         samples = {
             name: x[None] for name, x in zip(self.names, self.samples.T, strict=True)
         }
-        return arviz.from_dict(posterior=samples)
+        # ArviZ 1.0 takes all groups in one dictionary
+        if "posterior" in inspect.signature(arviz.from_dict).parameters:
+            return arviz.from_dict(posterior=samples)
+        return arviz.from_dict({"posterior": samples})
 
     def save(self, path):
         """Write the posterior to a file, without pickle.
@@ -324,23 +280,6 @@ class Posterior:
                 " with Posteriors.load."
             )
         return cls(space, **stored[0])
-
-    def shown(self, theta):
-        """Return parameters as plots show them: decimal logarithms where asked.
-
-        Parameters
-        ----------
-        theta : array-like of shape (..., n_parameters)
-            Parameters, in their units.
-
-        Returns
-        -------
-        values : ndarray of shape (..., n_parameters)
-        """
-        theta = np.array(theta, dtype=float)
-        log = self.space.log
-        theta[..., log] = np.log10(theta[..., log])
-        return theta
 
     def __repr__(self):
         return (

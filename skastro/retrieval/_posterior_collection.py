@@ -5,11 +5,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from ._posterior import Posterior
+from ._posterior_base import BasePosterior
 from ._posterior_files import read_posteriors, write_posteriors
-from ._posterior_summary import summary_table
 
 
-class Posteriors(Sequence):
+class Posteriors(BasePosterior, Sequence):
     """Posteriors of several objects, in their order.
 
     A sequence of :class:`Posterior`, or None for an object without data, whose
@@ -47,16 +47,6 @@ class Posteriors(Sequence):
         if isinstance(index, slice):
             return Posteriors(self._posteriors[index], self.space)
         return self._posteriors[index]
-
-    @property
-    def names(self):
-        """Names of the parameters."""
-        return self.space.names
-
-    @property
-    def units(self):
-        """Units of the parameters."""
-        return self.space.units
 
     def _each(self, function, shape=(), missing=np.nan):
         """Return a number or array of each object."""
@@ -115,43 +105,6 @@ class Posteriors(Sequence):
         shape = (*np.shape(q), len(self.names))
         values = self._each(lambda p: p.quantile(q), shape)
         return np.swapaxes(values, 0, 1) if np.ndim(q) else values
-
-    def credible_interval(self, probability=0.6827):
-        """Return the central credible interval of each parameter of each object.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability inside.
-
-        Returns
-        -------
-        lower, upper : ndarray of shape (n_objects, n_parameters)
-        """
-        tail = (1 - probability) / 2
-        lower, upper = self.quantile([tail, 1 - tail])
-        return lower, upper
-
-    def to_table(self, probability=0.6827):
-        """Return the summaries as a table with units, a row for each object.
-
-        Parameters
-        ----------
-        probability : float, default=0.6827
-            Probability of the credible interval.
-
-        Returns
-        -------
-        table : astropy.table.QTable
-            As of :meth:`Posterior.to_table`.
-        """
-        tail = (1 - probability) / 2
-        numbers = {
-            name: getattr(self, name)
-            for name in ("log_evidence", "log_evidence_err", "effective_sample_size")
-        }
-        quantiles = self.quantile([tail, 0.5, 1 - tail])
-        return summary_table(self.space, quantiles, numbers, probability)
 
     def save(self, path):
         """Write the posteriors to one file, without pickle.

@@ -1,47 +1,37 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
-import hashlib
-import json
-import os
+import contextlib
+import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
-import numpy as np
-from sklearn.base import RegressorMixin
-from sklearn.utils import check_array
-from sklearn.utils.validation import check_is_fitted
-
 from ..parameter_space import ParameterSpace
-from ..utils.arrays import refuse_units
 from ..utils.cloning import clone_around
 from ..utils.estimator import SkastroEstimator
+from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.seeds import draw_seed
-from ..utils.sklearn_names import (
-    HasMethods,
-    Interval,
-    StrOptions,
-    _fit_context,
-    validate_data,
-)
+from ..utils.sklearn_names import HasMethods, Interval, StrOptions, _fit_context
 from ._forward_model import ForwardModel
 from ._likelihood import Likelihood
 from ._observations import check_observations, check_sign
-from ._posterior import Posterior
 from ._posterior_collection import Posteriors
-from ._sampling import Problem, Solver, report, solve
+from ._predictive import PredictiveMixin
+from ._run_folder import claim
+from ._sampling import Problem, Solver, solve
+from ._sampling_nested import is_first_process
+from ._sampling_report import report
 
 
-class BayesianRetrieval(RegressorMixin, SkastroEstimator):
+class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
     r"""Posterior of the parameters of a forward model, by nested sampling.
 
     A regressor whose fitted parameters are physical. Rows of ``X`` are the observed
     lines or channels, ``y`` their intensities in one object, or in each of several:
 
     .. math:: y_i = f(\theta, X_i) + \varepsilon_i, \quad
-              \varepsilon_i \sim \mathcal{N}(0, \sigma^2 / w_i),
+              \varepsilon_i \sim \mathcal{N}(0, \sigma_i^2).
 
-    with the weights :math:`w` of ``sample_weight``. See
-    :ref:`the user guide <retrieval>`.
+    See :ref:`the user guide <retrieval>`.
 
     Parameters
     ----------
@@ -60,9 +50,9 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         units are compared. At most 1 % of it may lie outside the training range of an
         emulator; that part counts as impossible.
     sigma : float, default=None
-        Standard deviation of a row of unit weight. By default 1 with
-        ``sample_weight``, which then is ``1 / sigma**2`` of each row, and required
-        without.
+        1-sigma error of every line, for a ``fit`` that is given none: its own
+        ``sigma`` goes before. With ``sample_weight``, the error of a line of unit
+        weight, by default 1.
     degrees_of_freedom : float, default=None
         Of Student's t in place of the Gaussian, which forgives outliers; 4 is usual.
     calibration_error : float, default=0.0
@@ -94,6 +84,9 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
     n_samples : int, default=1024
         Samples to keep of each of several objects, at most; its summaries are of them,
         and so have their sampling error of ``n_samples**-0.5`` standard deviations.
+    objects : {"auto", "columns", "rows"}, default="auto"
+        Where a two-dimensional ``y`` has its objects. ``"auto"`` is the axis that is
+        not that of the lines, and asks where both are as long as there are lines.
     log_dir : path-like, default=None
         Folder for the points, or the objects, found so far. If it holds a run of the
         same problem, finished or killed, ``fit`` continues it.
@@ -102,7 +95,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
     random_state : int, RandomState instance or None, default=None
         Seed.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and tells of an MPI that does not work.
 
     Attributes
     ----------
@@ -156,6 +149,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         "max_calls": [Interval(Integral, 1, None, closed="left"), None],
         "min_ess": [Interval(Real, 1, None, closed="left")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
+        "objects": [StrOptions({"auto", "columns", "rows"})],
         "log_dir": [str, Path, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -179,6 +173,7 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         max_calls=None,
         min_ess=200,
         n_samples=1024,
+        objects="auto",
         log_dir=None,
         n_jobs=None,
         random_state=None,
@@ -198,29 +193,43 @@ class BayesianRetrieval(RegressorMixin, SkastroEstimator):
         self.max_calls = max_calls
         self.min_ess = min_ess
         self.n_samples = n_samples
+        self.objects = objects
         self.log_dir = log_dir
         self.n_jobs = n_jobs
         self.random_state = random_state
         self.verbose = verbose
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y, sample_weight=None, upper_limit=None, band=None):
+    def fit(self, X, y, sigma=None, sample_weight=None, upper_limit=None, band=None):
         """Sample the posterior of an object, or of each of several.
+
+        What is masked is as what is NaN. Quantities are converted to the forward
+        model's ``output_unit``.
 
         Parameters
         ----------
-        X : array-like of shape (n_lines, n_features)
-            What distinguishes the observed lines or channels.
-        y : array-like of shape (n_lines,) or (n_lines, n_objects)
-            Their intensities. Of one object, leave out lines that were not observed;
-            of several, they are NaN.
-        sample_weight : array-like of shape (n_lines,) or (n_lines, n_objects), \
+        X : array-like of shape (n_lines, n_features), or names of lines
+            What distinguishes the observed lines or channels. Where the forward model
+            has ``output_names``, their names will do, ``["CO(3-2)", ...]``: a list, or
+            a column of a frame or table.
+        y : array-like of shape (n_lines,), (n_lines, n_objects) or \
+(n_objects, n_lines)
+            Their intensities, NaN where a line was not observed. For a square table of
+            several objects, see the parameter ``objects``.
+        sigma : float or array-like of shape (n_lines,) or of the shape of y, \
 default=None
-            ``1 / sigma**2`` of each line, with ``sigma=None``. A line of weight 0 is
-            left out.
-        upper_limit : array-like of bool, of the shape of y, default=None
+            1-sigma errors. Infinity says that a line was not observed; any value will
+            do where y is NaN.
+        sample_weight : array-like of shape (n_lines,) or of the shape of y, \
+default=None
+            ``1 / sigma**2``, as scikit-learn has it, in place of ``sigma``. A line of
+            weight 0 is left out.
+        upper_limit : array-like of bool of shape (n_lines,) or of the shape of y, \
+default=None
             Lines that were not detected: their ``y`` is the limit that they are below,
-            as far as noise of their ``sigma`` allows.
+            as far as noise of their ``sigma`` allows. Where that is NaN, masked or
+            infinite, the limit is exact: the model is below it.
         band : array-like of shape (n_lines,), default=None
             Receiver band of each line, by any label: lines of one band share their
             calibration error. By default all lines are of one.
@@ -234,16 +243,32 @@ default=None
         ValueError
             If the data are not finite or cannot come from the forward model, if no
             uncertainty is given, or if prior and forward model disagree.
+        TypeError
+            If a unit is not the forward model's.
+
+        Notes
+        -----
+        Callbacks of scikit-learn see a step for each object, or for each thousand
+        evaluations of one. Half a posterior is none: where one asks to stop, a warning
+        says that it goes on.
         """
-        refuse_units(y, "y", getattr(self.forward_model, "output_unit", None))
-        refuse_units(sample_weight, "sample_weight")
         self._check_settings()
-        data = check_observations(self, X, y, sample_weight, upper_limit, band)
         self._forward = ForwardModel(self.forward_model, self.prior)
-        self._forward.check_rows(data.X)
+        data = check_observations(
+            self,
+            self._forward,
+            X,
+            y,
+            sigma=sigma,
+            sample_weight=sample_weight,
+            upper_limit=upper_limit,
+            band=band,
+        )
         check_sign(data, self._forward)
         n_steps = 4 * len(self.prior) if self.n_steps == "auto" else self.n_steps
-        self._check_log_dir(data, n_steps)
+        if self.log_dir is not None:
+            settings = self._settings(n_steps)
+            claim(self.log_dir, data, self._forward, self.prior, settings)
         solver = Solver(
             self._forward,
             self.prior,
@@ -260,25 +285,11 @@ default=None
             self.min_ess,
         )
         problems = [None if o is None else self._problem(*o) for o in data.objects()]
-        single = data.y.ndim == 1
-        seed = draw_seed(self.random_state)
-        if single and self.sampler != "importance":
-            outcomes = [solver.one(problems[0], seed, self.log_dir, self.verbose)]
-        else:
-            outcomes = solve(
-                solver,
-                problems,
-                sampler=self.sampler,
-                seed=seed,
-                n_samples=self.n_samples if len(problems) > 1 else None,
-                n_jobs=self.n_jobs,
-                log_dir=self.log_dir,
-                verbose=self.verbose,
-            )
-        report(outcomes, self.max_calls)
+        outcomes = self._sample(solver, problems, data.single)
+        report(outcomes, self._forward, self.max_calls)
         posteriors = [None if o is None else o.posterior for o in outcomes]
         self.posterior_ = (
-            posteriors[0] if single else Posteriors(posteriors, self.prior)
+            posteriors[0] if data.single else Posteriors(posteriors, self.prior)
         )
         self.log_evidence_ = self.posterior_.log_evidence
         self.log_evidence_err_ = self.posterior_.log_evidence_err
@@ -311,16 +322,50 @@ default=None
         )
         return Problem(rows, likelihood)
 
-    def _check_log_dir(self, data, n_steps):
-        """Keep a run from being continued with another problem or other settings."""
-        if self.log_dir is None:
-            return
-        probe = self.prior.sample_latin_hypercube(16, random_state=0)
-        problem = hashlib.sha256()
-        for array in (*vars(data).values(), probe):
-            problem.update(np.ascontiguousarray(array, dtype=float).tobytes())
-        settings = {
-            "problem": problem.hexdigest(),
+    def _sample(self, solver, problems, single):
+        """Return the outcome of each problem, and None where there is none."""
+        seed = draw_seed(self.random_state)
+        if single and self.sampler != "importance":
+            # of processes under MPI, one tells how it goes
+            first = is_first_process(self.verbose)
+            watched = self._watched(None, "nested sampling", "kcall")
+            with watched if first else contextlib.nullcontext() as step:
+                return [solver.one(problems[0], seed, self.log_dir, step)]
+        observed = sum(problem is not None for problem in problems)
+        with self._watched(observed, "retrieval", "object") as step:
+            return solve(
+                solver,
+                problems,
+                sampler=self.sampler,
+                seed=seed,
+                n_samples=self.n_samples if len(problems) > 1 else None,
+                n_jobs=self.n_jobs,
+                log_dir=self.log_dir,
+                step=step,
+            )
+
+    @contextlib.contextmanager
+    def _watched(self, total, description, unit):
+        """Yield what counts steps; say so if a callback asked to stop, in vain."""
+        asked = False
+        with Progress(self, total, description, unit) as progress:
+
+            def step(**shown):
+                nonlocal asked
+                asked |= progress.step(**shown)
+
+            yield step
+        if asked:
+            warnings.warn(
+                "A callback asked to stop, but half a posterior is none: sampling went"
+                " on. `max_calls` ends it early, with a warning.",
+                UserWarning,
+                stacklevel=8,
+            )
+
+    def _settings(self, n_steps):
+        """Return what a run in a folder must not be continued with another of."""
+        return {
             "n_live_points": int(self.n_live_points),
             "n_steps": int(n_steps),
             "population_size": int(self.population_size),
@@ -331,113 +376,10 @@ default=None
             "min_ess": self.min_ess,
             "n_samples": int(self.n_samples),
         }
-        # a fixed look at the forward model, in place of its code; compared to the
-        # precision that survives another number of threads
-        predictions = self._forward(probe, data.X)
-        path = Path(self.log_dir) / "skastro.json"
-        if not path.exists():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            text = json.dumps(settings | {"predictions": predictions.tolist()})
-            # in one move: processes under MPI all write the same
-            partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-            return
-        found = json.loads(path.read_text(encoding="utf-8"))
-        before = found.pop("predictions", None)
-        if found != settings or not np.allclose(
-            before, predictions, rtol=1e-4, equal_nan=True
-        ):
-            raise ValueError(
-                f"`log_dir` {str(self.log_dir)!r} holds a run of another problem (other"
-                " data, weights, prior or forward model) or with other settings of the"
-                " sampler; name another folder."
-            )
 
     def __sklearn_clone__(self):
         """Clone, but keep a fitted forward model fitted: it is not learned here."""
         return clone_around(self, {"forward_model"})
-
-    # -- prediction
-
-    def prior_predictive(self, X, n_samples, random_state=None):
-        """Draw parameters from the prior and predict lines of them; needs no fit.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Lines or channels.
-        n_samples : int
-            Number of draws.
-        random_state : int, RandomState instance or None, default=None
-            Seed.
-
-        Returns
-        -------
-        theta : ndarray of shape (n_samples, n_parameters)
-            Parameters, in the prior's order and units.
-        predictions : ndarray of shape (n_samples, n_rows)
-            Without noise; NaN where the forward model has no solution.
-        """
-        X = check_array(X, dtype=np.float64)
-        forward = ForwardModel(self.forward_model, self.prior)
-        forward.check_rows(X)
-        theta = self.prior.sample(n_samples, random_state=random_state)
-        return theta, forward(theta, X)
-
-    def posterior_predictive(self, X):
-        """Return the predictions of every posterior sample, without noise.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Lines or channels, observed or not.
-
-        Returns
-        -------
-        predictions : ndarray of shape (n_samples, n_rows), or list of ndarray
-            One row for each of ``posterior_.samples``. A list of such of each object
-            after a fit to several; without data it has no rows.
-        """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        self._forward.check_rows(X)
-        if isinstance(self.posterior_, Posterior):
-            return self._forward(self.posterior_.samples, X)
-        return [
-            np.empty((0, len(X))) if p is None else self._forward(p.samples, X)
-            for p in self.posterior_
-        ]
-
-    def predict(self, X, return_std=False):
-        """Predict lines or channels, averaged over the posterior.
-
-        The spread is that of the model's predictions; a new measurement has its own
-        noise on top.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_rows, n_features)
-            Lines or channels, observed or not.
-        return_std : bool, default=False
-            Whether to return the spread too.
-
-        Returns
-        -------
-        y : ndarray of shape (n_rows,) or (n_rows, n_objects)
-            Posterior mean; NaN for an object without data.
-        y_std : ndarray of the same shape
-            Posterior standard deviation. Only with ``return_std=True``.
-        """
-        predictions = self.posterior_predictive(X)
-        if isinstance(predictions, np.ndarray):
-            mean, std = predictions.mean(axis=0), predictions.std(axis=0)
-        else:
-            missing = np.full((1, predictions[0].shape[1]), np.nan)
-            each = [p if len(p) else missing for p in predictions]
-            mean = np.stack([p.mean(axis=0) for p in each], axis=1)
-            std = np.stack([p.std(axis=0) for p in each], axis=1)
-        return (mean, std) if return_std else mean
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

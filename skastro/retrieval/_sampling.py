@@ -1,7 +1,6 @@
 """The posteriors of one object or of many: sampled, in parallel, and kept on disk."""
 
 import shutil
-import warnings
 from dataclasses import dataclass
 from math import ceil
 from pathlib import Path
@@ -36,8 +35,29 @@ class Outcome:
     sampler: str
     n_calls: int = 0
     n_unsolved: int = 0
+    n_outside: int = 0
     well_mixed: bool = True
     complete: bool = True
+
+
+class Counts:
+    """Of evaluations, those without a solution, and those outside an emulator's range.
+
+    Unpacks into these three numbers.
+    """
+
+    def __init__(self):
+        self.n_calls = self.n_unsolved = self.n_outside = 0
+
+    def add(self, log_likelihoods, outside):
+        """Count a batch, whose log-likelihoods are NaN where there is no solution."""
+        unsolved = np.isnan(log_likelihoods)
+        self.n_calls += len(unsolved)
+        self.n_outside += int((unsolved & outside).sum())
+        self.n_unsolved += int((unsolved & ~outside).sum())
+
+    def __iter__(self):
+        return iter((self.n_calls, self.n_unsolved, self.n_outside))
 
 
 @dataclass(frozen=True)
@@ -67,7 +87,7 @@ class Solver:
     nested: dict
     min_ess: float
 
-    def one(self, problem, seed, log_dir=None, verbose=0, n_samples=None):
+    def one(self, problem, seed, log_dir=None, step=None, n_samples=None):
         """Sample one object by nested sampling.
 
         Parameters
@@ -78,8 +98,8 @@ class Solver:
             Seed.
         log_dir : path-like, default=None
             UltraNest's folder.
-        verbose : int, default=0
-            Whether to show a progress bar.
+        step : callable, default=None
+            Counts a thousand evaluations.
         n_samples : int, default=None
             Samples to keep; all of the run by default.
 
@@ -88,16 +108,13 @@ class Solver:
         outcome : Outcome
             Without a posterior, if no model had a solution.
         """
-        X, n_evaluated, n_unsolved = self.X[problem.rows], 0, 0
+        X, counts = self.X[problem.rows], Counts()
 
         def log_likelihood(theta):
-            nonlocal n_evaluated, n_unsolved
-            values = problem.likelihood(*self.forward.predict(theta, X, self.with_std))
-            n_evaluated += len(theta)
-            unsolved = np.isnan(values)
-            n_unsolved += int(unsolved.sum())
-            values[unsolved] = IMPOSSIBLE
-            return np.maximum(values, IMPOSSIBLE)
+            predictions = self.forward.predict(theta, X, self.with_std)
+            values = problem.likelihood(predictions.mean, predictions.std)
+            counts.add(values, predictions.outside)
+            return np.maximum(np.nan_to_num(values, nan=IMPOSSIBLE), IMPOSSIBLE)
 
         run = nested_sampling(
             self.prior.names,
@@ -105,12 +122,12 @@ class Solver:
             log_likelihood,
             log_dir=log_dir,
             seed=seed,
-            verbose=verbose,
+            step=step,
             **self.nested,
         )
         max_calls = self.nested["max_calls"]
         if not run.log_likelihoods.max() > IMPOSSIBLE:
-            return Outcome(None, "nested", n_evaluated, n_unsolved)
+            return Outcome(None, "nested", *counts)
         posterior = Posterior(
             self.prior,
             run.samples,
@@ -124,8 +141,9 @@ class Solver:
             posterior if n_samples is None else posterior.thin(n_samples, seed),
             "nested",
             # what a run that is read back has evaluated is only in its own count
-            max(run.n_calls, n_evaluated),
-            n_unsolved,
+            max(run.n_calls, counts.n_calls),
+            counts.n_unsolved,
+            counts.n_outside,
             run.well_mixed,
             max_calls is None or run.n_calls < max_calls,
         )
@@ -138,24 +156,21 @@ class Solver:
             len(self.prior),
         )
 
-    def _of_all_lines(self, problem, counts=None):
+    def _of_all_lines(self, problem, counts):
         """Return an object's likelihood as a function of predictions of all lines."""
 
-        def log_likelihood(predicted, std):
+        def log_likelihood(predictions):
+            mean, std, outside = predictions
             std = None if std is None else std[:, problem.rows]
-            values = problem.likelihood(predicted[:, problem.rows], std)
-            unsolved = np.isnan(values)
-            if counts is not None:
-                counts[0] += len(values)
-                counts[1] += int(unsolved.sum())
-            values[unsolved] = -np.inf
-            return values
+            values = problem.likelihood(mean[:, problem.rows], std)
+            counts.add(values, outside)
+            return np.where(np.isnan(values), -np.inf, values)
 
         return log_likelihood
 
     def seeds(self, bank, problem, seed):
         """Return probits near an object's posterior, from the bank."""
-        values = self._of_all_lines(problem)(bank.predicted, bank.std)
+        values = self._of_all_lines(problem, Counts())(bank.predictions)
         return bank.z[self.sampler().seeds(bank, values, seed)]
 
     def together(self, problems, seeds, seed, n_samples=None):
@@ -176,7 +191,7 @@ class Solver:
         -------
         outcomes : list of Outcome
         """
-        counts = [[0, 0] for _ in problems]
+        counts = [Counts() for _ in problems]
         draws = self.sampler().sample(
             [self._of_all_lines(p, c) for p, c in zip(problems, counts, strict=True)],
             np.concatenate(seeds),
@@ -184,7 +199,7 @@ class Solver:
             self.min_ess,
         )
         outcomes = []
-        for found, (n_calls, n_unsolved) in zip(draws, counts, strict=True):
+        for found, count in zip(draws, counts, strict=True):
             posterior = None
             if found.effective_sample_size > 0:
                 kept = found.weights > 0
@@ -197,11 +212,11 @@ class Solver:
                     found.log_evidence,
                     found.log_evidence_err,
                 ).thin(n_samples, seed, samples_only=n_samples is None)
-            outcomes.append(Outcome(posterior, "importance", n_calls, n_unsolved))
+            outcomes.append(Outcome(posterior, "importance", *count))
         return outcomes
 
 
-def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, verbose):
+def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
     """Sample many objects.
 
     Parameters
@@ -220,8 +235,8 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, verbos
         Objects at a time, through joblib.
     log_dir : path-like or None
         Folder of what is finished.
-    verbose : int
-        Whether to show a progress bar.
+    step : callable
+        Counts an object as done.
 
     Returns
     -------
@@ -229,13 +244,13 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, verbos
     """
     outcomes = [None] * len(problems)
     observed = [i for i, problem in enumerate(problems) if problem is not None]
-    object_seeds = np.random.SeedSequence(seed).generate_state(len(problems))
-    # the first is that of an object alone
+    object_seeds = np.random.SeedSequence(seed).generate_state(len(observed))
+    # the first is that of an object alone; objects without data do not count
     object_seeds = [seed, *(int(s) % (2**31 - 1) for s in object_seeds[1:])]
+    object_seeds = dict(zip(observed, object_seeds, strict=True))
     folder = None if log_dir is None else Path(log_dir) / "objects"
     if folder is not None:
         folder.mkdir(parents=True, exist_ok=True)
-    progress = _Progress(len(observed), verbose)
 
     def run(tasks):
         """Do tasks of (name, objects, function, arguments); keep what they find."""
@@ -243,53 +258,49 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, verbos
         for name, objects, function, arguments in tasks:
             path = None if folder is None else folder / f"{name}.npz"
             if path is not None and path.exists():
-                progress.update(len(objects))
                 yield objects, _read(path, solver.prior)
             else:
                 waiting.append(delayed(_kept)(path, objects, function, arguments))
         results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(waiting)
-        for objects, found in results:
-            progress.update(len(objects))
-            yield objects, found
+        yield from results
 
     def nested_task(i):
         own = None if folder is None else folder / f"nested-{i:07d}"
         arguments = (solver, problems[i], object_seeds[i], own, n_samples)
         return f"object-{i:07d}", [i], _nested, arguments
 
-    with progress:
-        left = observed
-        if sampler == "importance":
-            bank = solver.sampler().bank(seed)
-            seeds = {
-                i: solver.seeds(bank, problems[i], object_seeds[i]) for i in observed
-            }
-            clusters = _alike(observed, seeds)
-            tasks = [
+    left = observed
+    if sampler == "importance":
+        bank = solver.sampler().bank(seed)
+        seeds = {i: solver.seeds(bank, problems[i], object_seeds[i]) for i in observed}
+        tasks = [
+            (
+                f"cluster-{k:07d}",
+                cluster,
+                solver.together,
                 (
-                    f"cluster-{k:07d}",
-                    cluster,
-                    solver.together,
-                    (
-                        [problems[i] for i in cluster],
-                        [seeds[i] for i in cluster],
-                        object_seeds[cluster[0]],
-                        n_samples,
-                    ),
-                )
-                for k, cluster in enumerate(clusters)
-            ]
-            left = []
-            for objects, found in run(tasks):
-                for i, outcome in zip(objects, found, strict=True):
-                    outcomes[i] = outcome
-                    p = outcome.posterior
-                    if p is None or p.effective_sample_size < solver.min_ess:
-                        left.append(i)
-            progress.more(len(left))
-        for objects, found in run([nested_task(i) for i in sorted(left)]):
+                    [problems[i] for i in cluster],
+                    [seeds[i] for i in cluster],
+                    object_seeds[cluster[0]],
+                    n_samples,
+                ),
+            )
+            for k, cluster in enumerate(_alike(observed, seeds))
+        ]
+        left = []
+        for objects, found in run(tasks):
             for i, outcome in zip(objects, found, strict=True):
                 outcomes[i] = outcome
+                p = outcome.posterior
+                if p is None or p.effective_sample_size < solver.min_ess:
+                    left.append(i)
+                else:
+                    step()
+    by_nested = {"by nested sampling": len(left)} if sampler == "importance" else {}
+    for objects, found in run([nested_task(i) for i in sorted(left)]):
+        for i, outcome in zip(objects, found, strict=True):
+            outcomes[i] = outcome
+            step(**by_nested)
     return outcomes
 
 
@@ -342,90 +353,3 @@ def _alike(objects, seeds):
 
     groups = split(np.arange(len(objects)))
     return [[objects[i] for i in np.sort(group)] for group in groups]
-
-
-def report(outcomes, max_calls):
-    """Warn of what went wrong, once for all objects; raise if nothing went.
-
-    Parameters
-    ----------
-    outcomes : list of Outcome or None
-        None for an object without data.
-    max_calls : int or None
-        The parameter, for the message.
-
-    Raises
-    ------
-    ValueError
-        If the forward model had no solution for any object.
-    """
-    solved = [o for o in outcomes if o is not None]
-    many = len(outcomes) > 1
-    n_evaluated = sum(o.n_calls for o in solved)
-    n_unsolved = sum(o.n_unsolved for o in solved)
-    failed = sum(o.posterior is None for o in solved)
-    if failed and not (many and failed < len(solved)):
-        raise ValueError(
-            f"`forward_model` had no solution (NaN) in any of {n_evaluated}"
-            " evaluations over the prior: there is nothing to retrieve."
-        )
-    empty = len(outcomes) - len(solved)
-    of = f" of {len(outcomes)} objects" if many else ""
-    mixed = sum(not o.well_mixed for o in solved)
-    early = sum(not o.complete for o in solved)
-    messages = []
-    if empty:
-        messages.append(f"{empty}{of} have no data, and NaN for a posterior.")
-    if failed:
-        messages.append(
-            f"For {failed}{of} `forward_model` had no solution (NaN) anywhere; they"
-            " have NaN for a posterior."
-        )
-    if mixed:
-        messages.append(
-            "The insertion order of new points is not uniform"
-            + (f" for {mixed}{of}" if many else "")
-            + ": they depend on those they replaced, and the evidence may be"
-            " biased. Raise `n_steps` or `n_live_points`."
-        )
-    if n_unsolved > 0.01 * n_evaluated:
-        messages.append(
-            f"The forward model had no solution (NaN) in {n_unsolved} of"
-            f" {n_evaluated} evaluations, which were taken as impossible."
-        )
-    if early:
-        messages.append(
-            ("The run" if not many else f"The runs of {early}{of}")
-            + f" stopped at `max_calls`={max_calls} evaluations, before"
-            " convergence; evidence and posterior are not final."
-        )
-    for message in messages:
-        warnings.warn(message, UserWarning, stacklevel=3)
-
-
-class _Progress:
-    """A progress bar over objects, or nothing."""
-
-    def __init__(self, n_objects, verbose):
-        self._bar, self._n_objects, self._verbose = None, n_objects, verbose
-
-    def __enter__(self):
-        if self._verbose:
-            from tqdm.auto import tqdm
-
-            self._bar = tqdm(total=self._n_objects, desc="retrieval", unit="object")
-        return self
-
-    def update(self, n):
-        if self._bar is not None:
-            self._bar.update(n)
-
-    def more(self, n):
-        """Count objects that need another sampler."""
-        if self._bar is not None and n:
-            self._bar.total += n
-            self._bar.set_postfix_str(f"{n} by nested sampling")
-
-    def __exit__(self, *error):
-        if self._bar is not None:
-            self._bar.close()

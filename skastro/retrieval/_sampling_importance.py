@@ -19,6 +19,8 @@ from sklearn import config_context
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.mixture import GaussianMixture
 
+from ._forward_model import Predictions
+
 #: Models of the bank, a power of 2.
 BANK_SIZE = 2**16
 #: Seeds that an object takes from the bank, and the effective number they must have.
@@ -55,8 +57,7 @@ class Bank:
     """Draws from the prior with their predictions."""
 
     z: np.ndarray
-    predicted: np.ndarray
-    std: np.ndarray | None
+    predictions: Predictions
 
 
 class Sampler:
@@ -67,8 +68,7 @@ class Sampler:
     transform : callable
         From points of the unit cube, (n, d), to parameters.
     predict : callable
-        From parameters to predictions of all lines, (n, n_lines), and their standard
-        deviations or None.
+        From parameters to predictions of all lines.
     n_parameters : int
         Number of parameters.
     """
@@ -88,9 +88,11 @@ class Sampler:
             self.predict(self.theta(z[start : start + 4096]))
             for start in range(0, len(z), 4096)
         ]
-        predicted, std = zip(*blocks, strict=True)
-        return np.concatenate(predicted), (
-            None if std[0] is None else np.concatenate(std)
+        return Predictions(
+            *(
+                None if parts[0] is None else np.concatenate(parts)
+                for parts in zip(*blocks, strict=True)
+            )
         )
 
     def bank(self, seed, size=BANK_SIZE):
@@ -113,7 +115,7 @@ class Sampler:
             sobol = qmc.Sobol(self.n_parameters, seed=np.random.default_rng(seed))
         u = np.clip(sobol.random(size), 1e-9, 1 - 1e-9)
         z = special.ndtri(u)
-        return Bank(z, *self.evaluate(z))
+        return Bank(z, self.evaluate(z))
 
     def seeds(self, bank, log_likelihood, seed):
         """Draw seeds of an object from the bank.
@@ -144,8 +146,8 @@ class Sampler:
         Parameters
         ----------
         likelihoods : list of callable
-            Of each object: from predictions and their standard deviations to
-            log-likelihoods, minus infinity where there is none.
+            Of each object: from predictions to log-likelihoods, minus infinity where
+            there is none.
         seeds : ndarray of shape (n_seeds, n_parameters)
             Probits near the objects' posteriors.
         seed : int
@@ -184,8 +186,8 @@ class Sampler:
 
     def _log_likelihoods(self, likelihoods, z):
         """Return log-likelihoods of every object, (n_objects, n)."""
-        predicted, std = self.evaluate(z)
-        return np.stack([likelihood(predicted, std) for likelihood in likelihoods])
+        predictions = self.evaluate(z)
+        return np.stack([likelihood(predictions) for likelihood in likelihoods])
 
     def _gather(self, likelihoods, proposal, rng, min_ess):
         """Draw, with the proposal refitted each round, until all objects have enough.

@@ -2,6 +2,7 @@
 
 import contextlib
 import logging
+import sys
 import warnings
 from dataclasses import dataclass
 from pathlib import Path
@@ -42,35 +43,45 @@ def _silence():
         logger.propagate = propagate
 
 
-@contextlib.contextmanager
-def _progress(log_likelihood, verbose):
-    """Wrap a likelihood so that a progress bar counts its evaluations."""
-    if not verbose:
-        yield log_likelihood
-        return
-    from tqdm.auto import tqdm
+def _counted(log_likelihood, step):
+    """Wrap a likelihood so that every thousand of its evaluations are a step."""
+    n_calls, best = 0, -np.inf
 
-    best = -np.inf
-    with tqdm(desc="nested sampling", unit="call", unit_scale=True) as bar:
+    def counted(theta):
+        nonlocal n_calls, best
+        values = log_likelihood(theta)
+        best = max(best, values.max(initial=-np.inf))
+        before, n_calls = n_calls, n_calls + len(theta)
+        for _ in range(n_calls // 1000 - before // 1000):
+            step(**{"best ln L": f"{best:.2f}"})
+        return values
 
-        def counted(theta):
-            nonlocal best
-            values = log_likelihood(theta)
-            highest = values.max(initial=-np.inf)
-            if highest > best:
-                best = highest
-                bar.set_postfix({"best ln L": f"{best:.2f}"}, refresh=False)
-            bar.update(len(theta))
-            return values
-
-        yield counted
+    return counted
 
 
-def _is_first_process():
-    """Whether this is the only process, or the first of those under MPI."""
+def is_first_process(verbose=0):
+    """Tell the only process, or the first of those under MPI, from the others.
+
+    UltraNest asks for MPI itself, and runs without it where it cannot be had.
+
+    Parameters
+    ----------
+    verbose : int, default=0
+        Whether to say that MPI was left alone.
+
+    Returns
+    -------
+    first : bool
+    """
     try:
         from mpi4py import MPI
     except ImportError:
+        return True
+    except Exception as error:  # mpi4py is there, but no MPI library that it can load
+        if verbose:
+            from tqdm.auto import tqdm
+
+            tqdm.write(f"MPI is left alone: {error}", file=sys.stderr)
         return True
     return MPI.COMM_WORLD.Get_rank() == 0
 
@@ -107,7 +118,7 @@ def nested_sampling(
     max_calls,
     log_dir,
     seed,
-    verbose,
+    step=None,
 ):
     """Run UltraNest on a vectorised likelihood.
 
@@ -127,8 +138,8 @@ def nested_sampling(
         Folder that a killed run is resumed from.
     seed : int
         Seed.
-    verbose : int
-        Whether to show a progress bar.
+    step : callable, default=None
+        Counts a thousand evaluations.
 
     Returns
     -------
@@ -137,19 +148,16 @@ def nested_sampling(
     import ultranest
     from ultranest import popstepsampler
 
-    first = _is_first_process()
-    if log_dir is not None and first:
+    if step is not None:
+        log_likelihood = _counted(log_likelihood, step)
+    if log_dir is not None and is_first_process():
         _set_aside_broken(Path(log_dir) / "results" / "points.hdf5")
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
-    with (
-        numpy_seed(seed),
-        _silence(),
-        _progress(log_likelihood, verbose and first) as counted,
-    ):
+    with numpy_seed(seed), _silence():
         nested = ultranest.ReactiveNestedSampler(
             list(names),
-            counted,
+            log_likelihood,
             transform,
             vectorized=True,
             log_dir=None if log_dir is None else str(log_dir),
