@@ -179,10 +179,11 @@ def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
 def _refuse_large(block, given, start):
     """Refuse values of which a row's sum of squares would not be a number."""
     limit = np.sqrt(np.finfo(block.dtype).max / max(1, block.shape[1]))
-    large = np.abs(block) > limit
-    if not large.any():
+    # fmax passes NaN over
+    most, least = np.fmax.reduce(block, axis=None), np.fmin.reduce(block, axis=None)
+    if not (most > limit or least < -limit):
         return
-    row, column = np.argwhere(large)[0]
+    row, column = np.argwhere(np.abs(block) > limit)[0]
     value = given[row, column]
     if np.isinf(value):
         raise ValueError(
@@ -226,7 +227,7 @@ def column_means(X, sigma, size, unit=1.0):
         if missing.any():
             holes = np.flatnonzero(missing)
             count -= np.bincount(holes % n_features, minlength=n_features)
-            block[missing] = 0
+            np.copyto(block, 0, where=missing)
             seen = seen[~missing.all(axis=1)]
             blank |= len(seen) < len(missing)
         kept.append(seen)
