@@ -448,7 +448,7 @@ def test_bad_input():
         with pytest.raises(ValueError, match=f"n_components={k} must be less"):
             ProbabilisticPCA(k).fit(X)
     nothing = np.full((30, 6), np.nan)
-    nothing[:, 0] = 1
+    nothing[:, 0] = np.arange(30)
     with pytest.raises(ValueError, match="anything is observed, 30 and 1"):
         ProbabilisticPCA(2).fit(nothing)
     with pytest.raises(ValueError, match="infinity, in row 3"):
@@ -600,6 +600,79 @@ def test_files_and_tables(tmp_path):
     complete = make(missing=0)[0]
     check_tables(estimator(), complete)
     check_row_permutation(estimator(), X, sigma=sigma)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("missing", [0.0, 0.2])
+def test_a_bright_column_that_does_not_change_is_nothing(dtype, missing):
+    X = make(n=300, missing=missing, noise=0.1)[0].astype(dtype)
+    bright = np.insert(X, 4, 1.2345678e9, axis=1)
+    expected = estimator().fit(X)
+    found = estimator().fit(bright)
+    others = np.arange(16) != 4
+    assert_allclose(found.explained_variance_, expected.explained_variance_, rtol=1e-3)
+    assert_allclose(found.components_[:, others], expected.components_, atol=2e-3)
+    assert_allclose(found.components_[:, 4], 0, atol=1e-3)
+    assert found.mean_[4] == bright[0, 4]
+
+
+def test_rows_that_are_drawn_must_differ():
+    rng = np.random.default_rng(0)
+    W = np.linalg.qr(rng.normal(size=(20, 1)))[0].T
+    X = np.ones((30_000, 20))
+    X[:1500] += rng.normal(size=(1500, 1)) @ W
+    X[0, 0] = np.nan
+    ppca = ProbabilisticPCA(1, random_state=0).fit(X)
+    assert_allclose(np.abs(ppca.components_), np.abs(W), atol=1e-2)
+    # none was drawn
+    X = np.ones((30_000, 20))
+    X[7], X[8] = 2, 0
+    with pytest.raises(ValueError, match="2000 rows that the fit begins with.*the sa"):
+        ProbabilisticPCA(1, random_state=0).fit(X)
+
+
+@pytest.mark.parametrize("scale", [1.0, 1e-30])
+@pytest.mark.parametrize("with_sigma", [False, True])
+def test_values_too_large_to_be_squared_are_refused(scale, with_sigma):
+    X = (scale * make(missing=0)[0]).astype(np.float32)
+    sigma = np.float32(0.3 * scale) if with_sigma else None
+    fitted = estimator().fit(X, sigma=sigma)
+    X[5, 3] = 1e25
+    for use in (estimator().fit, fitted.transform, fitted.score_samples):
+        with pytest.raises(ValueError, match="too large to be squared.*in row 5"):
+            use(X, sigma=sigma)
+    if not with_sigma:
+        estimator().fit(X.astype(np.float64))
+
+
+def test_nothing_beside_an_infinite_error_is_looked_at():
+    X, sigma, _ = make()
+    sigma[3, 4] = np.inf
+    expected = estimator().fit(X, sigma=sigma)
+    for value in (np.inf, -np.inf, np.nan, 1e300):
+        X[3, 4] = value
+        found = estimator().fit(X, sigma=sigma)
+        assert_array_equal(found.components_, expected.components_)
+        assert_array_equal(found.transform(X, sigma), expected.transform(X, sigma))
+
+
+@pytest.mark.parametrize("dtype, atol", [(np.float64, 1e-12), (np.float32, 1e-5)])
+def test_empty_rows_among_many_blocks(dtype, atol):
+    """Means are summed by the block, so that only rounding differs."""
+    X = make(n=2500, missing=0.1)[0].astype(dtype)
+    more = np.insert(X, np.arange(0, 2500, 7), np.nan, axis=0)
+    one, other = estimator().fit(X), estimator().fit(more)
+    assert one.n_iter_ == other.n_iter_
+    assert_allclose(other.components_, one.components_, atol=atol)
+    assert_allclose(other.noise_variance_, one.noise_variance_, rtol=atol)
+
+
+def test_warnings_point_at_the_caller():
+    X, sigma, _ = make(missing=0.4, wide=True)
+    for errors in (None, sigma):
+        with pytest.warns(ConvergenceWarning) as caught:
+            ProbabilisticPCA(2, tol=1e-9, max_iter=2).fit(X, sigma=errors)
+        assert caught[0].filename == __file__
 
 
 callbacks = pytest.importorskip(

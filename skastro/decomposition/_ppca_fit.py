@@ -6,6 +6,7 @@ from dataclasses import replace
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
+from ..utils.progress import FRAMES
 from . import _ppca_missing, _ppca_weighted
 
 #: Further columns of the basis in which a pass looks for better axes.
@@ -170,7 +171,7 @@ class Fit:
             warnings.warn(
                 "The noise of X is too small beside its variance to be told in single"
                 " precision; give X in float64 for its likelihood.",
-                stacklevel=6,
+                stacklevel=6 + FRAMES,
             )
 
     def _report(self, gain):
@@ -186,5 +187,5 @@ class Fit:
             f"EM did not converge in max_iter={self.max_iter} passes"
             f"{last if np.isfinite(gain) else ''}. Allow for more, or a larger tol.",
             ConvergenceWarning,
-            stacklevel=6,
+            stacklevel=6 + FRAMES,
         )

@@ -266,17 +266,17 @@ def start(blocks, n_components, n_basis, mean, rng):
     Raises
     ------
     ValueError
-        If the rows do not differ, beyond rounding.
+        If these rows do not differ.
     """
     Y = np.concatenate([block - mean.astype(block.dtype) for _, block, _, _ in blocks])
     missing = np.isnan(Y)
     Y[missing] = 0
     trace = np.einsum("ij,ij->i", Y, Y).sum(dtype=np.float64) / len(Y)
-    rounding = 2 * np.finfo(Y.dtype).eps * np.abs(mean).max()
-    if not trace > Y.shape[1] * rounding**2:
+    if not Y.any():
         raise ValueError(
-            "X does not vary: all rows are the same in what is observed, and have no"
-            " components."
+            f"The {len(Y)} rows that the fit begins with are all the same, though"
+            " others are not; leave out some of the former, or try another"
+            " `random_state`."
         )
     scale = trace / Y.shape[1]
     if not missing.any():

@@ -125,7 +125,8 @@ def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
     Raises
     ------
     ValueError
-        If X is infinite anywhere, or sigma not positive where X is observed.
+        If X is infinite or too large to be squared anywhere, or sigma not positive
+        where X is observed.
     """
     dtype = working_dtype(X)
     n_rows = X.shape[0] if kept is None else len(kept)
@@ -137,13 +138,6 @@ def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
             block = block[:, columns]
         block = np.asarray(block, dtype=dtype)
         missing = np.isnan(block)
-        if check and np.isinf(block).any():
-            row = start + np.flatnonzero(np.isinf(block).any(axis=1))[0]
-            raise ValueError(
-                f"Input X contains infinity, in row {row}; a missing value is NaN."
-            )
-        if unit != 1:
-            block = block / dtype.type(unit)
         variance = None
         if sigma is not None:
             errors = np.asarray(sigma[taken])
@@ -153,6 +147,13 @@ def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
             if unseen.any():
                 missing |= unseen
                 block = np.where(unseen, dtype.type(np.nan), block)
+        given = block
+        if unit != 1:
+            with np.errstate(over="ignore"):
+                block = block / dtype.type(unit)
+        if check:
+            _refuse_large(block, given, start)
+        if sigma is not None:
             errors[missing] = unit
             if check and not np.all(errors > 0):
                 row, column = np.argwhere(~(errors > 0))[0]
@@ -175,27 +176,65 @@ def row_blocks(X, sigma, size, columns=None, check=True, unit=1.0, kept=None):
         yield rows, block, missing, variance
 
 
-def column_means(X, sigma, size, unit=1.0):
-    """Return how often each column is observed, its mean then, and rows with anything.
+def _refuse_large(block, given, start):
+    """Refuse values of which a row's sum of squares would not be a number."""
+    limit = np.sqrt(np.finfo(block.dtype).max / max(1, block.shape[1]))
+    # fmax passes NaN over
+    most, least = np.fmax.reduce(block, axis=None), np.fmin.reduce(block, axis=None)
+    if not (most > limit or least < -limit):
+        return
+    row, column = np.argwhere(np.abs(block) > limit)[0]
+    value = given[row, column]
+    if np.isinf(value):
+        raise ValueError(
+            f"Input X contains infinity, in row {start + row}; a missing value is NaN."
+        )
+    raise ValueError(
+        f"X is too large to be squared in {block.dtype} beside its other values, got"
+        f" {value} in row {start + row}; set such an entry to NaN if it is to be"
+        " ignored, or give X in float64."
+    )
 
-    Looks at all values, and raises as `row_blocks` does. Means are in a unit; rows are
-    None if each has something.
+
+def column_means(X, sigma, size, unit=1.0):
+    """Look at all values: count and average them, and find what tells nothing.
+
+    Sums are of differences to the first value of a column, which are exact where it
+    does not change. Raises as `row_blocks` does.
+
+    Returns
+    -------
+    count : ndarray of int of shape (n_features,)
+        In how many rows each column is observed.
+    mean : ndarray of shape (n_features,)
+        Its mean then, in the unit.
+    kept : ndarray of int or None
+        Rows with anything observed; None for all.
+    varies : bool
+        Whether any two values of any column differ.
     """
     n_features = X.shape[1]
     count, total = np.zeros(n_features, np.intp), np.zeros(n_features)
-    kept, blank = [], False
+    first = np.full(n_features, np.nan, working_dtype(X))
+    kept, blank, varies = [], False, False
     for rows, block, missing, _ in row_blocks(X, sigma, size, unit=unit):
         count += len(block)
         seen = np.arange(rows.start, rows.stop)
+        new = np.flatnonzero(np.isnan(first))
+        if len(new):
+            first[new] = block[np.argmin(missing[:, new], axis=0), new]
+        block = block - first
         if missing.any():
             holes = np.flatnonzero(missing)
             count -= np.bincount(holes % n_features, minlength=n_features)
-            block = np.where(missing, 0, block)
+            np.copyto(block, 0, where=missing)
             seen = seen[~missing.all(axis=1)]
-            blank |= len(seen) < len(block)
+            blank |= len(seen) < len(missing)
         kept.append(seen)
+        varies = varies or bool(block.any())
         total += np.ones(len(block), block.dtype) @ block
-    return count, total / np.maximum(count, 1), np.concatenate(kept) if blank else None
+    mean = np.nan_to_num(first) + total / np.maximum(count, 1)
+    return count, mean, np.concatenate(kept) if blank else None, varies
 
 
 class Rows:
@@ -293,13 +332,18 @@ def rows_of(X, sigma, batch_size):
     Raises
     ------
     ValueError
-        If nothing is, or as `row_blocks` does.
+        If nothing is, or all rows are the same, or as `row_blocks` does.
     """
     unit = unit_for(X)
-    n_observed, mean, kept = column_means(X, sigma, batch_size, unit)
+    n_observed, mean, kept, varies = column_means(X, sigma, batch_size, unit)
     columns = np.flatnonzero(n_observed)
     if not len(columns):
         raise ValueError("X has no observed value: all of its entries are missing.")
+    if not varies:
+        raise ValueError(
+            "X does not vary: all rows are the same in what is observed, and have no"
+            " components."
+        )
     some = columns if len(columns) < len(n_observed) else None
     data = Rows(X, sigma, batch_size, some, n_observed[columns], unit, kept)
     return data, mean[columns], n_observed
