@@ -166,8 +166,9 @@ def test_masked_extinctions_leave_stars_out():
     assert_array_equal(masker.fit(X, unknown).residual_, one)
     assert_array_equal(masker.fit(np.ma.masked_invalid(X), unknown).residual_, one)
     assert_array_equal(np.flatnonzero(masker.mask_), [20, 21, 22])
-    with pytest.raises(TypeError, match="`y` carries the unit mag"):
-        masker.fit(X, extinction * u.mag)
+    assert_array_equal(masker.fit(X, 1000 * unknown * u.mmag).residual_, one)
+    with pytest.raises(TypeError, match="`y` carries the unit Jy, which is not mag"):
+        masker.fit(X, extinction * u.Jy)
 
 
 @pytest.mark.parametrize("masked", [np.ma.MaskedArray, Masked])

@@ -130,7 +130,7 @@ class InterstellarMasker(OneToOneFeatureMixin, TransformerMixin, SkastroEstimato
             If there are too few stars of low extinction for `n_components`, or none
             of high.
         """
-        y = plain(y, "y")
+        y = plain(y, "y", unit="mag")
         known = where_known(y)
         X, y = validate(
             self,

@@ -61,8 +61,9 @@ class Progress:
     estimator : LongFit
         Whose `fit`, decorated with `long_fit`, this is in. Callbacks see the first
         `Progress` of a fit.
-    total : int
-        Number of steps, at most; callbacks do not see any beyond.
+    total : int or None
+        Number of steps, at most; callbacks do not see any beyond. None if it is not
+        known.
     description : str
         What the bar calls them.
     unit : str, default="it"
@@ -111,7 +112,9 @@ class Progress:
             self._bar.set_postfix(shown, refresh=False)
         self._bar.update()
         self._n_steps += 1
-        if self._context is None or self._n_steps > self._total:
+        if self._context is None:
+            return False
+        if self._total is not None and self._n_steps > self._total:
             return False
         task = self._context.subcontext(task_name=self._unit)
         task.call_on_fit_task_begin(estimator=self._estimator)
