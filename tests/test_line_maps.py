@@ -309,7 +309,7 @@ def test_held_out_entries_are_predicted_by_least_squares(data):
     nmf = LineMapNMF(3, random_state=0).fit(X)
     nmf.components_ = scene.components
     rng, squares = np.random.RandomState(0), []
-    for mask in [_held_out(X, 0.1, rng) for _ in range(3)]:
+    for mask in _held_out(X, sigma, 0.1, 3, rng):
         brightest = np.where(mask, 0, X).max(axis=0)
         for x, held in zip(X, mask, strict=True):
             A = (scene.components / sigma).T
@@ -336,6 +336,17 @@ def test_nothing_to_hold_out_is_an_error(data):
     lonely[:, 0] = 1
     with pytest.raises(ValueError, match="two or more lines"):
         held_out_entries_scorer(nmf, lonely)
+
+
+@pytest.mark.filterwarnings("ignore:.*no positive intensity in any pixel")
+def test_a_dark_line_does_not_hide_the_number_of_components(data):
+    X = np.insert(data.X, 2, -0.1, axis=1)
+    chosen = choose_n_components(
+        LineMapNMF(), X, n_components=(1, 2, 3), n_splits=4, n_starts=2, random_state=0
+    )
+    assert chosen.best == 3 and np.isfinite(chosen.errors).all()
+    with pytest.raises(ValueError, match="can be held out"):
+        choose_n_components(LineMapNMF(), data.X[:, :1], n_components=(1,))
 
 
 def test_scorer_says_what_it_takes(data):

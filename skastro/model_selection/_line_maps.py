@@ -129,7 +129,8 @@ def choose_n_components(
         With ``best``, the smallest number whose error is within its standard error of
         the least; ``n_components``, the numbers; ``errors`` (n_numbers, n_splits), mean
         squared errors of held-out entries in units of `sigma` or, without it, of the
-        mean of a line; ``mean_errors``; and ``standard_errors`` of the differences from
+        mean of a line, of which those that are dark everywhere do not count;
+        ``mean_errors``; and ``standard_errors`` of the differences from
         the least.
 
     Raises
@@ -165,7 +166,7 @@ def choose_n_components(
             f"`n_starts` must be an integer of at least 1, got {n_starts}."
         )
     rng = check_random_state(random_state)
-    masks = [_held_out(X, fraction, rng) for _ in range(n_splits)]
+    masks = _held_out(X, sigma, fraction, n_splits, rng)
     seeds = rng.randint(2**31 - 1, size=(n_splits, n_starts))
 
     def error(k, mask, seeds):
@@ -272,17 +273,8 @@ def held_out_entries_scorer(estimator, X, y=None, sigma=None):
     if sigma is not None:
         sigma, X = check_errors(sigma, X)
     rng = np.random.RandomState(0)
-    masks = [_held_out(X, _SCORER_FRACTION, rng) for _ in range(_SCORER_SPLITS)]
-    unit = sigma
-    if sigma is None:
-        unit = _line_means(X)
-        for mask in masks:
-            mask[:, ~(X > 0).any(axis=0)] = False
-    if not any(mask.any() for mask in masks):
-        raise ValueError(
-            f"No entry of these {len(X)} pixels can be held out: give pixels in which"
-            " two or more lines are observed."
-        )
+    masks = _held_out(X, sigma, _SCORER_FRACTION, _SCORER_SPLITS, rng)
+    unit = _line_means(X) if sigma is None else sigma
     errors = [
         np.square((X - _predicted(estimator.components_, X, mask, unit)) / unit)[mask]
         for mask in masks
@@ -318,13 +310,27 @@ def _predicted(profiles, X, mask, unit):
     return np.clip(maps @ basis, 0, np.maximum(brightest, 0))
 
 
-def _held_out(X, fraction, rng):
-    """Draw entries that are observed, never all of a pixel or of a line."""
-    mask = (rng.uniform(size=X.shape) < fraction) & ~np.isnan(X)
-    left = ~mask & ~np.isnan(X)
-    mask[~left.any(axis=1)] = False
-    mask[:, ~left.any(axis=0)] = False
-    return mask
+def _held_out(X, sigma, fraction, n_splits, rng):
+    """Draw entries that are observed, never all of a pixel or of a line.
+
+    Without errors, a line that is nowhere positive has no unit to judge it by, and
+    none of its entries are drawn.
+    """
+    observed = ~np.isnan(X)
+    judged = observed if sigma is not None else observed & (X > 0).any(axis=0)
+    masks = []
+    for _ in range(n_splits):
+        mask = (rng.uniform(size=X.shape) < fraction) & judged
+        left = ~mask & observed
+        mask[~left.any(axis=1)] = False
+        mask[:, ~left.any(axis=0)] = False
+        masks.append(mask)
+    if not any(mask.any() for mask in masks):
+        raise ValueError(
+            f"No entry of these {len(X)} pixels can be held out: give pixels in which"
+            " two or more lines are observed."
+        )
+    return masks
 
 
 def _error(models, X, sigma, mask):
@@ -336,5 +342,5 @@ def _error(models, X, sigma, mask):
     model = min(models, key=lambda model: model.reconstruction_err_)
     predicted = model.inverse_transform(model.transform(seen, **params))
     predicted = np.minimum(predicted, np.nanmax(seen, axis=0))
-    unit = np.nanmean(np.maximum(X, 0), axis=0) if sigma is None else sigma
+    unit = _line_means(X) if sigma is None else sigma
     return float(np.mean(np.square((X - predicted) / unit)[mask]))
