@@ -488,7 +488,7 @@ def fitted(twins):
     return model.fit(X[:2400])
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_labels_cannot_be_told_from_latents_but_abundances_can(fitted, twins):
     X, data = twins
     train, test = np.arange(2400), np.arange(2400, 3200)
@@ -504,7 +504,7 @@ def test_labels_cannot_be_told_from_latents_but_abundances_can(fitted, twins):
         assert linear.score(Z[test], a[test]) > 0.85
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_more_twins_are_found_than_by_polynomials(fitted, twins):
     X, data = twins
     test = slice(2400, 3200)
@@ -548,7 +548,7 @@ def test_the_adversary_hides_labels(model, weight, max_epochs):
     assert told(weight, rest) > 0.97
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_search_over_the_weight_by_recovered_twins(twins):
     X, data = twins
     search = GridSearchCV(

@@ -157,7 +157,7 @@ def test_errors_name_what_is_wrong(model):
         clone(model).set_params(condition_columns=[-1, -1]).fit(X)
     constant = X.copy()
     constant[:, -1] = 2.0
-    with pytest.raises(ValueError, match=r"in column 61 are constant"):
+    with pytest.raises(ValueError, match=r"onstant.*label 1 \(column 61 of X\)"):
         clone(model).fit(constant)
     with pytest.raises(ValueError, match=r"n_components.*at most"):
         clone(model).set_params(n_components=61).fit(X)
@@ -165,15 +165,16 @@ def test_errors_name_what_is_wrong(model):
         clone(model).set_params(degree=30).fit(X)
     missing = X.copy()
     missing[0, -1] = np.nan
-    with pytest.raises(ValueError, match=r"column 61|contains NaN"):
-        clone(model).fit(missing)
+    if not isinstance(model, ConditionalFactorAnalysis):
+        with pytest.raises(ValueError, match=r"1 row.*label 1 \(column 61.*Conditional"):
+            clone(model).fit(missing)
     model = clone(model).fit(X)
-    with pytest.raises(ValueError, match=r"3 latent variables and 2 label"):
-        model.inverse_transform(np.ones((2, 3)))
+    with pytest.raises(ValueError, match=r"3 latent variables.*2 label"):
+        model.inverse_transform(np.ones((2, 4)))
     with pytest.raises(ValueError, match="u_new"):
         model.recast(X, [4500.0])
     X[0, -1] = 9.0
-    with pytest.warns(UserWarning, match=r"in column 61 of 1 row.*1\.50412 to"):
+    with pytest.warns(UserWarning, match=r"1\.50412 to.*in 1 row.*label 1 \(column 61"):
         model.transform(X)
 
 
@@ -365,8 +366,8 @@ def test_noise_is_that_of_the_stars():
 def test_given_errors_leave_the_noise_that_is_beside_them():
     X, z = linear_stars(4000, noise=0.1)
     rng = np.random.default_rng(5)
-    sigma = 0.05 * 8 ** rng.uniform(0, 1, size=(4000, 1)) * np.ones(X.shape)
-    X[:, :-2] += sigma[:, :-2] * rng.normal(size=(4000, 60))
+    sigma = 0.05 * 8 ** rng.uniform(0, 1, size=(4000, 1)) * np.ones((4000, 60))
+    X[:, :-2] += sigma * rng.normal(size=(4000, 60))
     model = cfa(with_covariance=True).fit(X, sigma=sigma)
     assert_allclose(np.sqrt(np.median(model.noise_variance_)), 0.1, rtol=0.05)
     Z = model.transform(X, sigma=sigma)
@@ -382,7 +383,7 @@ def test_frame_weighs_bins_by_the_errors_too(monkeypatch):
     """Beside given errors little noise is left, and that little is no measure."""
 
     X, _ = linear_stars(1000, noise=0.05)
-    sigma = np.broadcast_to(np.append(np.full(60, 0.05), [1, 1]), X.shape)
+    sigma = np.append(np.full(60, 0.05), [0, 0])
     from skastro.disentangling import _factor_analysis_em
 
     seen, frame = [], _factor_analysis_em.simplest_frame
@@ -406,9 +407,9 @@ def test_missing_bins_count_for_nothing():
     Z = model.transform(holey)
     assert LinearRegression().fit(Z, z).score(Z, z) > 0.98
     # what stands in a bin of infinite error does not matter either
-    sigma = np.full(X.shape, 0.02)
+    sigma = np.full((len(X), 60), 0.02)
     huge = sigma.copy()
-    huge[:, :-2][holes] = 1e6
+    huge[holes] = 1e6
     fitted = cfa(max_iter=4).fit(X[:500], sigma=sigma[:500])
     assert_allclose(
         fitted.transform(holey, sigma=sigma),
@@ -458,7 +459,7 @@ def test_packed_values_are_of_highest_likelihood():
         assert_allclose(values[i], expected, rtol=1e-6)
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_labels_cannot_be_told_from_latents_but_abundances_can(twins):
     X, data = twins
     train, test = np.arange(0, 1600), np.arange(1600, 2400)
@@ -479,7 +480,7 @@ def test_labels_cannot_be_told_from_latents_but_abundances_can(twins):
         assert linear.score(Z[test], a[test]) > 0.85
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_more_twins_are_found_than_by_polynomials(twins):
     X, data = twins
     train, test = np.arange(0, 1600), np.arange(1600, 2400)
@@ -494,7 +495,7 @@ def test_more_twins_are_found_than_by_polynomials(twins):
     assert found > 1.5 * twin_recovery_scorer(poly, X[test], y)
 
 
-@pytest.mark.filterwarnings("ignore:Label")
+@pytest.mark.filterwarnings("ignore:Far outside")
 def test_search_by_recovered_twins(twins):
     X, data = twins
     search = GridSearchCV(
@@ -510,12 +511,12 @@ def test_search_by_recovered_twins(twins):
 
 def test_sigma_is_checked():
     X, _ = linear_stars(400)
-    sigma = np.full(X.shape, 0.02)
+    sigma = np.full((len(X), 60), 0.02)
     with pytest.raises(ValueError, match="shape of X"):
-        cfa().fit(X, sigma=sigma[:, :-2])
+        cfa().fit(X, sigma=sigma[:, :-3])
     bad = sigma.copy()
     bad[0, 0] = -1
-    with pytest.raises(ValueError, match="for 1 observed bins"):
+    with pytest.raises(ValueError, match=r"row 0, column 0 \(1 in all"):
         cfa().fit(X, sigma=bad)
     model = cfa(max_iter=2).fit(X, sigma=sigma)
     with pytest.raises(ValueError, match="sigma"):
@@ -551,10 +552,10 @@ def test_bins_seen_at_some_labels_only_do_no_harm():
 
 def test_errors_that_go_with_labels_do_no_harm():
     X, z = linear_stars(600)
-    sigma = np.full(X.shape, 0.3)
+    sigma = np.full((600, 60), 0.3)
     sigma[np.argsort(X[:, -2])[-60:]] = 0.005
     rng = np.random.default_rng(0)
-    X[:, :-2] += sigma[:, :-2] * rng.normal(size=(600, 60))
+    X[:, :-2] += sigma * rng.normal(size=(600, 60))
     scores = []
     for max_iter in (10, 30):
         model = cfa(tol=0, max_iter=max_iter).fit(X, sigma=sigma)
@@ -566,7 +567,7 @@ def test_errors_that_go_with_labels_do_no_harm():
 
 def test_fits_do_not_depend_on_those_before():
     X, _ = linear_stars(400)
-    sigma = np.full(X.shape, 0.02)
+    sigma = np.full((len(X), 60), 0.02)
     model = cfa(max_iter=3).fit(X, sigma=sigma)
     assert_array_equal(model.fit(X).transform(X), cfa(max_iter=3).fit_transform(X))
     with pytest.raises(ValueError, match="to both or to neither"):
@@ -587,7 +588,7 @@ def test_what_was_never_seen_is_not_made_up():
     recast = model.recast(X, X[:, -2:])
     assert np.isnan(recast[:, 4]).all()
     assert np.isfinite(np.delete(recast, 4, axis=1)).all()
-    with pytest.warns(UserWarning, match="not defined"):
-        assert np.isnan(model.score(X[:1]))
+    with pytest.raises(ValueError, match="not defined"):
+        model.score(X[:1])
     with pytest.raises(ValueError, match="NaN"):
         model.inverse_transform(np.full((1, 5), np.nan))

@@ -19,9 +19,10 @@ class PolyDisentangler(ConditionedTransformer):
 
     Parameters
     ----------
-    condition_columns : int, slice, str, list, mask or callable, default=-1
-        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
-        the last one by default. The others are the bins of the spectrum.
+    condition_columns : int, slice, str, list, mask or callable, default=None
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns:
+        ``slice(-3, None)`` for three labels at the end. The others are the bins of the
+        spectrum. None if labels are given beside X, as ``conditions``.
     degree : int, default=4
         Highest total degree of the polynomial.
     n_components : int, default=50
@@ -41,9 +42,13 @@ class PolyDisentangler(ConditionedTransformer):
         The matrix M of the distance :math:`(z - z')^T M (z - z')` between stars: the
         unit matrix, for the Euclidean distance.
     condition_indices_, spectrum_indices_ : ndarray of int
-        Columns of X that are labels, and bins.
+        Columns of X that are labels, and bins; no labels if they were beside X.
+    condition_names_ : ndarray of str, of shape (n_conditions,)
+        Names of the labels, if they had any.
     condition_range_ : ndarray of shape (n_conditions, 2)
-        Range of each label in training.
+        Range of each label in training; of kinds, of each level but the first.
+    condition_mean_ : ndarray of shape (n_conditions,)
+        Mean of each label in training, likewise.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -79,7 +84,7 @@ class PolyDisentangler(ConditionedTransformer):
     }
 
     def __init__(
-        self, condition_columns=-1, *, degree=4, n_components=50, random_state=None
+        self, condition_columns=None, *, degree=4, n_components=50, random_state=None
     ):
         self.condition_columns = condition_columns
         self.degree = degree
@@ -87,7 +92,7 @@ class PolyDisentangler(ConditionedTransformer):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sigma=None, conditions=None):
         """Fit polynomials and principal components.
 
         Parameters
@@ -106,7 +111,7 @@ class PolyDisentangler(ConditionedTransformer):
         ValueError
             If X holds NaN, labels are constant, or there is too little data.
         """
-        S, U = self._fit_columns(X)
+        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
         if self.n_components > min(S.shape):
             raise ValueError(
                 f"`n_components`={self.n_components} must be at most min(n_samples,"
@@ -132,11 +137,12 @@ class PolyDisentangler(ConditionedTransformer):
         phi = self._polynomials(self._scale_conditions(U)).astype(dtype)
         return phi @ self.coef_
 
-    def _encode(self, S, U):
+    def _encode(self, S, U, sigma=None):
         return (S - self._mean(U, S.dtype)) @ self.components_.T
 
     def _decode(self, Z, U):
         return Z @ self.components_ + self._mean(U, Z.dtype)
 
-    def _recast(self, S, U, u_new):
+    def _recast(self, rows, u_new):
+        S, U = rows.S, rows.U
         return S - self._mean(U, S.dtype) + self._mean(u_new, S.dtype)

@@ -79,13 +79,15 @@ def is_table(values):
     return hasattr(values, "colnames") and hasattr(values, "itercols")
 
 
-def _are_rows(values):
-    """Tell lists of a table's rows, as scikit-learn's splitters take them out."""
-    return (
+def rejoined(values):
+    """Return a table for a list of its rows, as scikit-learn's splitters take out."""
+    if (
         isinstance(values, (list, tuple))
         and len(values) > 0
         and all(hasattr(row, "colnames") and hasattr(row, "table") for row in values)
-    )
+    ):
+        return values[0].table[[row.index for row in values]]
+    return values
 
 
 def _mask_of(values):
@@ -138,8 +140,7 @@ def named(values, name, *, unit=None, allow_nan=True, owner=None):
     """Return the same as `plain`, and the names of a table's columns or None."""
     if values is None or type(values) is np.ndarray:
         return values, None
-    if _are_rows(values):
-        values = values[0].table[[row.index for row in values]]
+    values = rejoined(values)
     if is_table(values):
         return _from_table(values, name, allow_nan, owner)
     if isinstance(values, (list, tuple)):
