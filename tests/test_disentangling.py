@@ -28,7 +28,8 @@ from skastro.disentangling import (
 from skastro.disentangling._factor_analysis_decoder import Decoder, combine
 from skastro.disentangling._factor_analysis_em import ConditionalEM, shrink
 from skastro.disentangling._factor_analysis_frame import simplest_frame
-from skastro.disentangling._polynomials import OrthonormalPolynomials
+from skastro.disentangling._poly import regress
+from skastro.disentangling._polynomials import OrthonormalPolynomials, count
 from skastro.metrics import n_false_twins, twin_recovery_scorer
 from skastro.preprocessing import append_conditions
 from skastro.utils import uncertain
@@ -166,7 +167,9 @@ def test_errors_name_what_is_wrong(model):
     missing = X.copy()
     missing[0, -1] = np.nan
     if not isinstance(model, ConditionalFactorAnalysis):
-        with pytest.raises(ValueError, match=r"1 row.*label 1 \(column 61.*Conditional"):
+        with pytest.raises(
+            ValueError, match=r"1 row.*label 1 \(column 61.*Conditional"
+        ):
             clone(model).fit(missing)
     model = clone(model).fit(X)
     with pytest.raises(ValueError, match=r"3 latent variables.*2 label"):
@@ -176,13 +179,6 @@ def test_errors_name_what_is_wrong(model):
     X[0, -1] = 9.0
     with pytest.warns(UserWarning, match=r"1\.50412 to.*in 1 row.*label 1 \(column 61"):
         model.transform(X)
-
-
-def test_missing_bins_are_sent_to_where_they_may_be():
-    X, _ = linear_stars(300)
-    X[0, 0] = np.nan
-    with pytest.raises(ValueError, match="ConditionalFactorAnalysis takes missing"):
-        PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
 
 
 def test_append_conditions_in_pipelines_and_column_transformers(twins):
@@ -228,6 +224,25 @@ def test_poly_agrees_with_lstsq(degree, n_conditions, seed):
     assert_allclose(design.T @ Z, 0, atol=1e-7)
 
 
+def test_polynomials_of_kinds_are_offsets_and_slopes():
+    rng = np.random.default_rng(0)
+    x = rng.uniform(-1, 1, 300)
+    kind = rng.integers(0, 3, 300)
+    U = np.column_stack([x, kind == 1, kind == 2]) * 2.0 - 1
+    phi = OrthonormalPolynomials(4).fit(U)(U)
+    # powers of x, and an offset and a slope of each level but the first
+    assert phi.shape[1] == count(U, 4) == 5 + 2 + 2
+    assert_allclose(phi.T @ phi / 300, np.eye(9), atol=1e-10)
+    design = np.column_stack([x**p for p in range(5)])
+    for level in (1, 2):
+        design = np.column_stack([design, kind == level, x * (kind == level)])
+    left = design - phi @ np.linalg.lstsq(phi, design, rcond=None)[0]
+    assert_allclose(left, 0, atol=1e-10)
+    # numbers that are all different have all powers
+    U = rng.uniform(-1, 1, size=(300, 3))
+    assert count(U, 4) == PolynomialFeatures(4).fit(U).n_output_features_
+
+
 def test_poly_recast_adds_the_residual():
     X, _ = linear_stars(300)
     model = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
@@ -240,6 +255,56 @@ def test_poly_recast_adds_the_residual():
     residual = X[:, :-2] - design @ coefficients
     expected = residual + features.transform(w[None]) @ coefficients
     assert_allclose(model.recast(X, u), expected, atol=1e-8)
+
+
+def test_poly_regresses_each_bin_on_its_own_stars():
+    X, _ = linear_stars(300)
+    rng = np.random.default_rng(0)
+    holes = rng.uniform(size=(300, 60)) < 0.2
+    sigma = rng.uniform(0.02, 0.1, size=(300, 60))
+    X[:, :-2][holes] = np.nan
+    model = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X, sigma=sigma)
+    design = PolynomialFeatures(2).fit_transform((X[:, -2:] - [4500, 2.25]) / 500)
+    phi = model._polynomials(model._scale_conditions(X[:, -2:]))
+    found = phi @ regress(phi, X[:, :-2], sigma)
+    for j in (0, 7, 59):
+        seen = ~holes[:, j]
+        w = 1 / sigma[seen, j]
+        coef = np.linalg.lstsq(design[seen] * w[:, None], X[seen, j] * w, rcond=None)[0]
+        assert_allclose(found[:, j], design @ coef, atol=1e-8)
+
+
+def test_poly_finds_latents_of_incomplete_spectra_as_of_complete_ones():
+    X, z = linear_stars(1500)
+    full = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X)
+    holey = X.copy()
+    holey[:, :-2][np.random.default_rng(3).uniform(size=(1500, 60)) < 0.1] = np.nan
+    expected = full.transform(X)
+    # fitted to complete spectra, and to incomplete ones
+    other = PolyDisentangler(LABELS, degree=2, n_components=3).fit(holey)
+    for model, tolerance in ((full, 0.995), (other, 0.99)):
+        Z = model.transform(holey)
+        assert LinearRegression().fit(Z, expected).score(Z, expected) > tolerance
+    # each on its own scale: nothing is drawn towards the mean
+    assert_allclose(full.transform(holey).std(axis=0), expected.std(axis=0), rtol=0.02)
+    empty = X[:2].copy()
+    empty[0, :-2] = np.nan
+    Z = full.transform(empty)
+    assert_allclose(Z[0], 0, atol=1e-12)
+    assert_allclose(Z[1], expected[1], rtol=1e-3, atol=1e-3)
+
+
+def test_poly_weighs_by_errors():
+    X, z = linear_stars(1500)
+    sigma = np.where(np.arange(1500)[:, None] % 2, 0.02, 6.0) * np.ones((1500, 60))
+    X[:, :-2] += sigma * np.random.default_rng(1).normal(size=sigma.shape)
+    good = slice(1, None, 2)
+    scores = []
+    for kw in ({}, {"sigma": sigma}):
+        model = PolyDisentangler(LABELS, degree=2, n_components=3).fit(X, **kw)
+        Z = model.transform(X, **kw)[good]
+        scores.append(LinearRegression().fit(Z, z[good]).score(Z, z[good]))
+    assert 1 - scores[1] < 0.5 * (1 - scores[0])
 
 
 # -- ConditionalFactorAnalysis

@@ -138,8 +138,8 @@ class LabelledRows:
             raise ValueError(
                 f"`y` has shape {values.shape}, and {type(self).__name__} learns"
                 " nothing from y, in which there may be ids of twins. If these are"
-                " labels, pass conditions=..., by name; or append them to X by append_conditions,"
-                " and say where by condition_columns."
+                " labels, pass conditions=..., by name; or append them to X by"
+                " append_conditions, and say where by condition_columns."
             )
 
     def _one_way(self, conditions):
