@@ -53,6 +53,7 @@ class Linear:
 
 # networks that are trained in no time
 TINY = {
+    "condition_columns": -1,
     "n_components": 1,
     "degree": 1,
     "encoder_layer_sizes": (8,),
@@ -124,12 +125,15 @@ INSTANCES = {
         LineMapNMF(1, solver="hals", alpha_maps=1e-3, n_init=2, random_state=0),
     ],
     "LineMapNMFEnsemble": [LineMapNMFEnsemble(1, n_members=4, random_state=0)],
-    "PolyDisentangler": [PolyDisentangler(degree=2, n_components=1, random_state=0)],
+    "PolyDisentangler": [
+        PolyDisentangler(-1, degree=2, n_components=1, random_state=0)
+    ],
     "ConditionalFactorAnalysis": [
         ConditionalFactorAnalysis(
-            degree=1, loading_degree=1, n_components=1, random_state=0
+            -1, degree=1, loading_degree=1, n_components=1, random_state=0
         ),
         ConditionalFactorAnalysis(
+            -1,
             degree=1,
             loading_degree=0,
             n_components=1,
@@ -209,25 +213,15 @@ DATALESS_CHECKS = [
 
 
 # What the checks do that has no meaning for an estimator.
-LATENTS_ALONE = "it inverts latents without the labels that a spectrum is to have"
-MISSING_LABELS = "it makes labels NaN, which only bins may be"
+MISSING_LABELS = "it makes labels NaN, which it cannot do without"
 EXPECTED_FAILURES = {
-    "PolyDisentangler": {"check_array_api_input": LATENTS_ALONE},
-    "FaderDisentangler": {"check_array_api_input": LATENTS_ALONE},
-    "FactorDisentangler": {"check_array_api_input": LATENTS_ALONE},
-    "ConditionalFactorAnalysis": {
-        "check_array_api_input": LATENTS_ALONE,
-        "check_estimators_pickle": MISSING_LABELS,
-    },
+    "PolyDisentangler": {"check_estimators_pickle": MISSING_LABELS},
+    "ConditionalFactorAnalysis": {"check_estimators_pickle": MISSING_LABELS},
 }
 
 
 def expected_failures(estimator):
-    failures = dict(EXPECTED_FAILURES.get(type(estimator).__name__, {}))
-    if getattr(estimator, "with_covariance", False):
-        # a value and its variance pass for a latent and a label
-        failures.pop("check_array_api_input", None)
-    return failures
+    return EXPECTED_FAILURES.get(type(estimator).__name__, {})
 
 
 def test_every_estimator_is_checked():

@@ -18,9 +18,10 @@ class FactorDisentangler(AdversarialDisentangler):
 
     Parameters
     ----------
-    condition_columns : int, slice, str, list, mask or callable, default=-1
-        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
-        the last one by default. The others are the bins of the spectrum.
+    condition_columns : int, slice, str, list, mask or callable, default=None
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns:
+        ``slice(-3, None)`` for three labels at the end. The others are the bins of the
+        spectrum. None if labels are given beside X, as ``conditions``.
     n_components : int, default=20
         Number of latent variables.
     disentangle_weight : float, default=1.0
@@ -120,9 +121,13 @@ class FactorDisentangler(AdversarialDisentangler):
     latent_scatter_ : ndarray of shape (n_components,) or None
         Typical standard deviation of each latent variable, if variational.
     condition_indices_, spectrum_indices_ : ndarray of int
-        Columns of X that are labels, and bins.
+        Columns of X that are labels, and bins; no labels if they were beside X.
+    condition_names_ : ndarray of str, of shape (n_conditions,)
+        Names of the labels, if they had any.
     condition_range_ : ndarray of shape (n_conditions, 2)
-        Range of each label in training.
+        Range of each label in training; of kinds, of each level but the first.
+    condition_mean_ : ndarray of shape (n_conditions,)
+        Mean of each label in training, likewise.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -172,7 +177,7 @@ class FactorDisentangler(AdversarialDisentangler):
 
     def __init__(
         self,
-        condition_columns=-1,
+        condition_columns=None,
         *,
         n_components=20,
         disentangle_weight=1.0,

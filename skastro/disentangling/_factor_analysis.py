@@ -4,11 +4,11 @@ from math import comb
 from numbers import Integral, Real
 
 import numpy as np
-from sklearn.utils import check_array, check_random_state
+from sklearn.utils import check_random_state
 
 from ..utils import uncertain
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
-from ._conditioned import ConditionedTransformer, explained
+from ._conditioned import ConditionedTransformer
 from ._factor_analysis_decoder import Decoder, combine
 from ._factor_analysis_em import FREE_PASSES, ROWS, ConditionalEM
 from ._polynomials import OrthonormalPolynomials
@@ -35,9 +35,10 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     Parameters
     ----------
-    condition_columns : int, slice, str, list, mask or callable, default=-1
-        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
-        the last one by default. The others are the bins of the spectrum.
+    condition_columns : int, slice, str, list, mask or callable, default=None
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns:
+        ``slice(-3, None)`` for three labels at the end. The others are the bins of the
+        spectrum. None if labels are given beside X, as ``conditions``.
     n_components : int, default=20
         Number of latent variables. A few more than there are abundances do no harm.
     degree : int or "auto", default="auto"
@@ -82,9 +83,13 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     n_iter_ : int
         Passes over the data.
     condition_indices_, spectrum_indices_ : ndarray of int
-        Columns of X that are labels, and bins.
+        Columns of X that are labels, and bins; no labels if they were beside X.
+    condition_names_ : ndarray of str, of shape (n_conditions,)
+        Names of the labels, if they had any.
     condition_range_ : ndarray of shape (n_conditions, 2)
-        Range of each label in training.
+        Range of each label in training; of kinds, of each level but the first.
+    condition_mean_ : ndarray of shape (n_conditions,)
+        Mean of each label in training, likewise.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -155,7 +160,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     def __init__(
         self,
-        condition_columns=-1,
+        condition_columns=None,
         *,
         n_components=20,
         degree="auto",
@@ -177,7 +182,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sigma=None):
+    def fit(self, X, y=None, sigma=None, conditions=None):
         """Fit the mean, the loadings and the noise.
 
         Parameters
@@ -199,9 +204,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             If labels are missing or constant, there is too little data for the numbers
             of components and polynomials, or `sigma` does not fit.
         """
-        S, U = self._fit_columns(X)
-        self._with_sigma = sigma is not None
-        sigma = self._check_sigma(sigma, S)
+        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
         n, p = S.shape
         if self.n_components > min(n, p):
             raise ValueError(
@@ -272,26 +275,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
             disable=not self.verbose,
         )
 
-    def fit_transform(self, X, y=None, sigma=None):
-        """Fit, and return the latent variables of the same stars.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Spectra and labels.
-        y : ignored
-            There for scikit-learn.
-        sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_columns)
-            As of `transform`.
-        """
-        return self.fit(X, y, sigma=sigma).transform(X, sigma=sigma)
-
-    def transform(self, X, sigma=None):
+    def transform(self, X, sigma=None, conditions=None):
         """Return the latent variables of stars.
 
         Parameters
@@ -317,7 +301,7 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         UserWarning
             If labels are far outside the range of training.
         """
-        S, U = self._checked(X)
+        S, U, sigma, _ = self._rows(X, sigma, conditions)
         if not self.with_covariance:
             return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
         z, covariance = self._posterior(S, U, sigma, 1 / uncertain.WIDE)
@@ -325,56 +309,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         packed = uncertain.UncertainVectors(z, covariance).pack()
         return packed.astype(S.dtype, copy=False)
 
-    def recast(self, X, u_new, sigma=None):
-        """Return stars as they would look at other labels.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Spectra and labels, in the columns of `fit`.
-        u_new : array-like of shape (n_samples, n_conditions) or (n_conditions,)
-            Labels to give them, in the order of ``condition_columns``.
-        sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors; needed if `fit` had them.
-
-        Returns
-        -------
-        spectra : ndarray of shape (n_samples, n_bins)
-            Without noise, and complete but for bins that were never seen.
-
-        Raises
-        ------
-        ValueError
-            If shapes do not fit.
-        """
-        S, U = self._checked(X)
-        u_new = self._new_labels(u_new, U)
-        z, _ = self._posterior(S, U, sigma, 1.0)
-        return self._decode(z, u_new).astype(S.dtype, copy=False)
-
-    def score(self, X, y=None, sigma=None):
-        """Return the share of the variance of the spectra that is reconstructed.
-
-        Reconstruction says nothing of how well labels are removed: choose parameters
-        by :func:`~skastro.metrics.twin_recovery_scorer`.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Spectra and labels.
-        y : ignored
-            There for scikit-learn.
-        sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors; needed if `fit` had them.
-
-        Returns
-        -------
-        score : float
-            1 for a perfect reconstruction, 0 for one as good as the mean spectrum.
-        """
-        S, U = self._checked(X)
-        z, _ = self._posterior(S, U, sigma, 1.0)
-        return explained(S, self._decode(z, U))
+    def _encode(self, S, U, sigma=None):
+        return self._posterior(S, U, sigma, 1.0)[0]
 
     @property
     def _n_latents(self):
@@ -383,37 +319,6 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     @property
     def _decoder(self):
         return Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
-
-    def _check_sigma(self, sigma, S):
-        """Return the errors of the bins, validated."""
-        if sigma is None:
-            if getattr(self, "_with_sigma", False):
-                raise ValueError(
-                    "`sigma` was given to `fit`, whose noise is what there is beside"
-                    " it; give the errors of these stars too."
-                )
-            return None
-        if not self._with_sigma:
-            raise ValueError(
-                "`sigma` is given, but `fit` had none: its noise holds the errors"
-                " already. Give `sigma` to both or to neither."
-            )
-        sigma = check_array(
-            sigma, dtype=S.dtype, ensure_all_finite=False, input_name="sigma"
-        )
-        if sigma.shape != (len(S), self.n_features_in_):
-            raise ValueError(
-                f"`sigma` must have the shape of X, {(len(S), self.n_features_in_)},"
-                f" labels included, got {sigma.shape}."
-            )
-        sigma = sigma[:, self.spectrum_indices_]
-        bad = ~(np.isfinite(sigma) & (sigma >= 0)) & ~np.isnan(S)
-        if bad.any():
-            raise ValueError(
-                f"`sigma` is negative, NaN or infinite for {bad.sum()} observed bins;"
-                " set those to NaN in X."
-            )
-        return sigma
 
     def _phi(self, U, dtype):
         U = self._scale_conditions(U)
@@ -431,7 +336,6 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     def _posterior(self, S, U, sigma, precision):
         """Return means and covariances of z with a prior of given precision."""
-        sigma = self._check_sigma(sigma, S)
         k = self._n_latents
         z, covariance = np.empty((len(S), k)), np.empty((len(S), k, k))
         dtype = np.result_type(S.dtype, self.loadings_.dtype)

@@ -62,7 +62,7 @@ class AdversarialDisentangler(ConditionedTransformer):
     }
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sigma=None, conditions=None):
         """Train the autoencoder against its adversary.
 
         Parameters
@@ -71,6 +71,10 @@ class AdversarialDisentangler(ConditionedTransformer):
             Spectra and labels.
         y : ignored
             There for scikit-learn.
+        sigma : None
+            There for the other disentanglers.
+        conditions : array-like of shape (n_samples, n_conditions), default=None
+            Labels, if they are not columns of X.
 
         Returns
         -------
@@ -84,7 +88,12 @@ class AdversarialDisentangler(ConditionedTransformer):
         """
         from ._network_training import saved_seed, train
 
-        S, U = self._fit_columns(X)
+        if sigma is not None:
+            raise ValueError(
+                f"{type(self).__name__} has no use for `sigma`;"
+                " ConditionalFactorAnalysis takes errors."
+            )
+        S, U, _, _ = self._fit_rows(X, y, conditions=conditions)
         seed, kept = saved_seed(self.checkpoint)
         if seed is None or self.random_state is not None:
             seed = draw_seed(self.random_state)
@@ -243,7 +252,7 @@ class AdversarialDisentangler(ConditionedTransformer):
         module = self.net_.module_.eval()
         return module if dtype == np.float32 else copy.deepcopy(module).double()
 
-    def _encode(self, S, U):
+    def _encode(self, S, U, sigma=None):
         encode = self._module(S.dtype).encode
         Z = np.empty((len(S), self.n_components), S.dtype)
         for rows in gen_batches(len(S), ROWS):

@@ -6,9 +6,19 @@ import numpy as np
 from sklearn.decomposition import PCA
 from sklearn.utils import check_random_state
 
-from ..utils.sklearn_names import Interval, _fit_context
+from ..decomposition import ProbabilisticPCA
+from ..utils import uncertain
+from ..utils.arrays import power_of_two
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
-from ._polynomials import OrthonormalPolynomials
+from ._polynomials import OrthonormalPolynomials, count
+
+#: What "auto" allows.
+MAX_DEGREE, MAX_COMPONENTS = 4, 50
+#: Rows, and bins, at once where entries have weights of their own.
+ROWS, BINS = 64, 512
+#: Directions of the labels that a bin's stars hardly spread in are not extrapolated.
+RCOND = 1e-6
 
 
 class PolyDisentangler(ConditionedTransformer):
@@ -17,33 +27,53 @@ class PolyDisentangler(ConditionedTransformer):
     What the polynomial leaves of a spectrum is reduced to its principal components.
     `recast` adds all that it leaves to the polynomial at the new labels.
 
+    Where bins are missing, as NaN, or have errors, `sigma`, each bin's polynomial is of
+    the stars that it was observed in, weighted by their errors, and components are
+    those of `ProbabilisticPCA`. Latent variables are then those of highest likelihood
+    (with a prior ten times as wide as the population), and else the projection. Stars
+    without any bin are left out of the fit, and have the latents 0.
+
     Parameters
     ----------
-    condition_columns : int, slice, str, list, mask or callable, default=-1
-        The columns of X that hold known labels, as `ColumnTransformer` takes columns;
-        the last one by default. The others are the bins of the spectrum.
-    degree : int, default=4
-        Highest total degree of the polynomial.
-    n_components : int, default=50
-        Number of principal components of the residuals.
+    condition_columns : int, slice, str, list, mask or callable, default=None
+        The columns of X that hold known labels, as `ColumnTransformer` takes columns:
+        ``slice(-3, None)`` for three labels at the end. The others are the bins of the
+        spectrum. None if labels are given beside X, as ``conditions``.
+    degree : int or "auto", default="auto"
+        Highest total degree of the polynomial. "auto" is 4, or what is less and has no
+        more than half as many polynomials as there are stars.
+    n_components : int or "auto", default="auto"
+        Number of principal components of the residuals. "auto" is 50, but not more
+        than a third of the stars, or than bins.
     random_state : int, RandomState instance or None, default=None
-        For the randomised solver that `sklearn.decomposition.PCA` takes for large data.
+        For the randomised solver that `sklearn.decomposition.PCA` takes for large data,
+        and for the start of `ProbabilisticPCA`.
 
     Attributes
     ----------
     coef_ : ndarray of shape (n_polynomials, n_bins)
-        Coefficients of the orthonormal polynomials of the labels.
+        Coefficients of the orthonormal polynomials of the labels; NaN in bins that
+        fewer stars have than there are polynomials, which have no part.
     components_ : ndarray of shape (n_components, n_bins)
         Orthonormal principal axes of the residuals.
     explained_variance_ratio_ : ndarray of shape (n_components,)
         Share of the residuals' variance along each.
+    noise_variance_ : float
+        Mean variance of a bin of the residuals beside the components, and beside
+        `sigma`.
+    degree_ : int
+        Degree of the polynomial.
     latent_metric_ : ndarray of shape (n_components, n_components)
         The matrix M of the distance :math:`(z - z')^T M (z - z')` between stars: the
         unit matrix, for the Euclidean distance.
     condition_indices_, spectrum_indices_ : ndarray of int
-        Columns of X that are labels, and bins.
+        Columns of X that are labels, and bins; no labels if they were beside X.
+    condition_names_ : ndarray of str, of shape (n_conditions,)
+        Names of the labels, if they had any.
     condition_range_ : ndarray of shape (n_conditions, 2)
-        Range of each label in training.
+        Range of each label in training; of kinds, of each level but the first.
+    condition_mean_ : ndarray of shape (n_conditions,)
+        Mean of each label in training, likewise.
     n_features_in_ : int
         Number of columns of X.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -52,7 +82,7 @@ class PolyDisentangler(ConditionedTransformer):
     See Also
     --------
     ConditionalFactorAnalysis : Knows how the response to abundances changes with the
-        labels, and about missing bins and errors.
+        labels, and takes missing and uncertain labels.
 
     References
     ----------
@@ -73,13 +103,22 @@ class PolyDisentangler(ConditionedTransformer):
 
     _parameter_constraints: dict = {
         **ConditionedTransformer._condition_constraints,
-        "degree": [Interval(Integral, 1, None, closed="left")],
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "degree": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "random_state": ["random_state"],
     }
+    _allow_nan = True
 
     def __init__(
-        self, condition_columns=-1, *, degree=4, n_components=50, random_state=None
+        self,
+        condition_columns=None,
+        *,
+        degree="auto",
+        n_components="auto",
+        random_state=None,
     ):
         self.condition_columns = condition_columns
         self.degree = degree
@@ -87,15 +126,19 @@ class PolyDisentangler(ConditionedTransformer):
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None):
+    def fit(self, X, y=None, sigma=None, conditions=None):
         """Fit polynomials and principal components.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Spectra and labels.
+            Spectra, NaN where missing; with labels among the columns or beside them.
         y : ignored
             There for scikit-learn.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors of the spectra; those of labels must be 0.
+        conditions : array-like of shape (n_samples, n_conditions), default=None
+            Labels, if they are not columns of X.
 
         Returns
         -------
@@ -104,39 +147,126 @@ class PolyDisentangler(ConditionedTransformer):
         Raises
         ------
         ValueError
-            If X holds NaN, labels are constant, or there is too little data.
+            If labels are missing, uncertain or constant, X says nothing, or there is
+            too little data.
         """
-        S, U = self._fit_columns(X)
-        if self.n_components > min(S.shape):
+        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
+        n, p = S.shape
+        k = self.n_components
+        if k == "auto":
+            # probabilistic PCA needs a direction for the noise
+            most = p - (sigma is not None or np.isnan(S).any())
+            k = max(1, min(MAX_COMPONENTS, n // 3, most))
+        if k > min(n, p):
             raise ValueError(
-                f"`n_components`={self.n_components} must be at most min(n_samples,"
-                f" n_bins)={min(S.shape)}."
+                f"`n_components`={k} must be at most min(n_samples,"
+                f" n_bins)={min(n, p)}."
             )
-        self._polynomials = OrthonormalPolynomials(self.degree).fit(
-            self._scale_conditions(U)
-        )
-        phi = self._polynomials(self._scale_conditions(U)).astype(S.dtype)
-        self.coef_ = phi.T @ S / len(S)
-        residuals = S - phi @ self.coef_
-        pca = PCA(
-            self.n_components, random_state=check_random_state(self.random_state)
-        ).fit(residuals)
+        U = self._scale_conditions(U)
+        self.degree_ = self.degree if self.degree != "auto" else _degree(U)
+        self._polynomials = OrthonormalPolynomials(self.degree_).fit(U)
+        phi = self._polynomials(U).astype(S.dtype)
+        self._scale = power_of_two(S)
+        S = S / S.dtype.type(self._scale)
+        if sigma is None and not np.isnan(S).any():
+            coef = phi.T @ S / n
+            rng = check_random_state(self.random_state)
+            pca = PCA(k, random_state=rng).fit(S - phi @ coef)
+            components, noise = pca.components_, float(pca.noise_variance_)
+        else:
+            if sigma is not None:
+                sigma = sigma / S.dtype.type(self._scale)
+            coef = regress(phi, S, sigma).astype(S.dtype)
+            pca = self._of_incomplete(k, S - phi @ coef, sigma)
+            coef[0] += pca.mean_
+            components, noise = pca.components_, pca.noise_variance_
         # contiguous as in a copy from a file, to give the same to the last bit
-        self.components_ = np.ascontiguousarray(pca.components_)
+        self.components_ = np.ascontiguousarray(components)
+        self.coef_ = coef * S.dtype.type(self._scale)
         self.explained_variance_ratio_ = pca.explained_variance_ratio_
+        self.noise_variance_ = noise * self._scale**2
+        self._variance = np.asarray(pca.explained_variance_, dtype=np.float64)
         self._n_features_out = len(self.components_)
         self.latent_metric_ = np.eye(self._n_features_out)
         return self
+
+    def _of_incomplete(self, k, residuals, sigma):
+        rng = check_random_state(self.random_state)
+        return ProbabilisticPCA(k, random_state=rng).fit(residuals, sigma=sigma)
 
     def _mean(self, U, dtype):
         phi = self._polynomials(self._scale_conditions(U)).astype(dtype)
         return phi @ self.coef_
 
-    def _encode(self, S, U):
-        return (S - self._mean(U, S.dtype)) @ self.components_.T
+    def _encode(self, S, U, sigma=None):
+        residuals = S - self._mean(U, S.dtype)
+        if sigma is None and not np.isnan(residuals).any():
+            return residuals @ self.components_.T
+        Z = np.empty((len(S), self._n_features_out))
+        noise = max(self.noise_variance_ / self._scale**2, 1e-9 * self._variance.max())
+        prior = np.diag(1 / (uncertain.WIDE * np.maximum(self._variance, noise)))
+        axes = self.components_.astype(np.float64)
+        for start in range(0, len(S), ROWS):
+            rows = slice(start, start + ROWS)
+            residual = residuals[rows].astype(np.float64) / self._scale
+            seen = ~np.isnan(residual)
+            variance = np.full(residual.shape, noise)
+            if sigma is not None:
+                variance += np.square(sigma[rows].astype(np.float64) / self._scale)
+            weights = np.where(seen, 1 / variance, 0)
+            linear = (weights * np.where(seen, residual, 0)) @ axes.T
+            weighted = axes * weights[:, None]
+            information = weighted @ axes.T + prior
+            Z[rows] = np.linalg.solve(information, linear[..., None])[..., 0]
+        return Z * self._scale
 
     def _decode(self, Z, U):
         return Z @ self.components_ + self._mean(U, Z.dtype)
 
-    def _recast(self, S, U, u_new):
+    def _recast(self, rows, u_new):
+        S, U = rows.S, rows.U
         return S - self._mean(U, S.dtype) + self._mean(u_new, S.dtype)
+
+
+def _degree(U):
+    """Return the degree that so many stars allow."""
+    allowed = [d for d in range(2, MAX_DEGREE + 1) if 2 * count(U, d) <= len(U)]
+    return max(allowed, default=1)
+
+
+def regress(phi, S, sigma=None):
+    """Regress each bin on polynomials of labels, of the stars that it was observed in.
+
+    Parameters
+    ----------
+    phi : ndarray of shape (n_samples, n_polynomials)
+    S : ndarray of shape (n_samples, n_bins)
+        Spectra, NaN where missing.
+    sigma : ndarray of shape (n_samples, n_bins), default=None
+        Errors.
+
+    Returns
+    -------
+    coef : ndarray of float64, of shape (n_polynomials, n_bins)
+        Of least weighted squares, and of these the smallest where labels of the stars
+        do not determine it. NaN of bins that fewer stars have than there are
+        polynomials.
+    """
+    m = phi.shape[1]
+    phi = phi.astype(np.float64)
+    pairs = (phi[:, :, None] * phi[:, None, :]).reshape(len(phi), -1)
+    coef = np.full((m, S.shape[1]), np.nan)
+    for start in range(0, S.shape[1], BINS):
+        bins = slice(start, start + BINS)
+        seen = ~np.isnan(S[:, bins])
+        weights = seen.astype(np.float64)
+        if sigma is not None:
+            weights /= np.square(sigma[:, bins], dtype=np.float64)
+            weights /= np.maximum(weights.max(axis=0), np.finfo(float).tiny)
+        known = seen.sum(axis=0) >= m
+        values = np.where(seen, S[:, bins], 0).astype(np.float64)
+        normal = (pairs.T @ weights).T.reshape(-1, m, m)[known]
+        inverse = np.linalg.pinv(normal, rcond=RCOND, hermitian=True)
+        right = (phi.T @ (weights * values)).T[known]
+        coef[:, bins][:, known] = np.matmul(inverse, right[..., None])[..., 0].T
+    return coef

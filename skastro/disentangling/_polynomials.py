@@ -9,6 +9,10 @@ class OrthonormalPolynomials:
 
     Coefficients of different polynomials then have independent errors of one size.
 
+    A variable with few values has no powers that these do not tell apart. One with two
+    values, such as a level of a kind, has an offset and a slope with each of the
+    others, of which there are none with a level that excludes it.
+
     Parameters
     ----------
     degree : int
@@ -27,7 +31,9 @@ class OrthonormalPolynomials:
             If there are fewer rows than polynomials, or rows too alike.
         """
         self._features = PolynomialFeatures(self.degree).fit(U)
-        design = self._features.transform(U)
+        kept = determined(self._features.powers_, U)
+        self._kept = slice(None) if kept.all() else kept
+        design = self._design(U)
         n, m = design.shape
         triangle = np.linalg.qr(design, mode="r") / np.sqrt(n)
         diagonal = np.abs(np.diag(triangle))
@@ -40,6 +46,38 @@ class OrthonormalPolynomials:
         self._inverse = np.linalg.inv(triangle * np.sign(np.diag(triangle))[:, None])
         return self
 
+    def _design(self, U):
+        return self._features.transform(U)[:, self._kept]
+
     def __call__(self, U):
         """Return the polynomials at U, of shape (n_samples, n_polynomials)."""
-        return self._features.transform(U) @ self._inverse
+        return self._design(U) @ self._inverse
+
+
+def count(U, degree):
+    """Return the number of polynomials up to a degree that values tell apart."""
+    return int(determined(PolynomialFeatures(degree).fit(U).powers_, U).sum())
+
+
+def determined(powers, U):
+    """Return which products of powers do not follow from lower ones at these values.
+
+    Parameters
+    ----------
+    powers : ndarray of int, of shape (n_products, n_variables)
+        Of each variable in each product.
+    U : ndarray of shape (n_samples, n_variables)
+
+    Returns
+    -------
+    kept : ndarray of bool, of shape (n_products,)
+    """
+    values = [np.unique(column) for column in U.T]
+    sizes = np.array([len(v) for v in values])
+    kept = (powers < np.maximum(sizes, 2)).all(axis=1)
+    two = np.flatnonzero(sizes == 2)
+    kept &= (powers[:, two].sum(axis=1) == 0) | (powers.sum(axis=1) <= 2)
+    high = U[:, two] == [values[i][1] for i in two]
+    for i, j in np.argwhere(high.T.astype(np.int64) @ high.astype(np.int64) == 0):
+        kept &= (powers[:, two[i]] == 0) | (powers[:, two[j]] == 0)
+    return kept
