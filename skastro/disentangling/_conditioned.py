@@ -70,7 +70,7 @@ class ConditionedTransformer(
         Returns
         -------
         Z : ndarray of shape (n_samples, n_components)
-            Latent variables.
+            Latent variables; NaN for stars whose labels are missing.
 
         Raises
         ------
@@ -80,11 +80,14 @@ class ConditionedTransformer(
         Warns
         -----
         UserWarning
-            If labels are far outside the range of training.
+            If labels are missing, or far outside the range of training.
         """
         rows = self._rows(X, sigma, conditions)
-        Z = self._encode(rows.S, rows.U, rows.sigma)
-        return Z.astype(rows.S.dtype, copy=False)
+        known = self._known(rows)
+        some = rows.take(known)
+        Z = np.full((len(rows.S), self._n_features_out), np.nan, rows.S.dtype)
+        Z[known] = self._encode(some.S, some.U, some.sigma)
+        return Z
 
     def inverse_transform(self, X, conditions=None):
         """Return the spectra of latent variables at given labels.
@@ -170,7 +173,10 @@ class ConditionedTransformer(
         """
         rows = self._rows(X, sigma, conditions)
         u_new = self._new_labels(u_new, len(rows.S), "u_new")
-        return self._recast(rows, u_new).astype(rows.S.dtype, copy=False)
+        known = self._known(rows)
+        spectra = np.full(rows.S.shape, np.nan, rows.S.dtype)
+        spectra[known] = self._recast(rows.take(known), u_new[known])
+        return spectra
 
     def _recast(self, rows, u_new):
         return self._decode(self._encode(rows.S, rows.U, rows.sigma), u_new)
@@ -203,6 +209,7 @@ class ConditionedTransformer(
             If spectra do not differ, such as one row.
         """
         rows = self._rows(X, sigma, conditions)
+        rows = rows.take(self._known(rows))
         return explained(rows.S, self._reconstructed(rows))
 
     def _reconstructed(self, rows):
@@ -210,7 +217,7 @@ class ConditionedTransformer(
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
-        tags.input_tags.allow_nan = self._allow_nan
+        tags.input_tags.allow_nan = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
 

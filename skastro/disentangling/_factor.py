@@ -22,8 +22,9 @@ class FactorDisentangler(AdversarialDisentangler):
         The columns of X that hold known labels, as `ColumnTransformer` takes columns:
         ``slice(-3, None)`` for three labels at the end. The others are the bins of the
         spectrum. None if labels are given beside X, as ``conditions``.
-    n_components : int, default=20
-        Number of latent variables.
+    n_components : int or "auto", default="auto"
+        Number of latent variables; "auto" is 20, or a third of the stars where that is
+        less.
     disentangle_weight : float, default=1.0
         Weight of the adversary in what the autoencoder minimises: of a variational
         autoencoder, nats per star; otherwise the mean squared error of scaled spectra,
@@ -43,8 +44,9 @@ class FactorDisentangler(AdversarialDisentangler):
         Number of these components, at most. Those that noise alone would give are left
         out, down to twice `n_components`; there are not more than bins, nor (beyond
         that) than a third of the stars.
-    degree : int, default=4
-        Highest total degree of that polynomial.
+    degree : int or "auto", default="auto"
+        Highest total degree of that polynomial; "auto" is 4, or as high as two stars
+        for each term of it allow.
     noise : "auto" or float, default="auto"
         Standard deviation of noise that is drawn anew for each star and step, in units
         of X. ``"auto"`` adds as much as makes the noise of a bin equal to the scatter
@@ -136,7 +138,7 @@ class FactorDisentangler(AdversarialDisentangler):
     See Also
     --------
     FaderDisentangler : The same with another adversary.
-    ConditionalFactorAnalysis : Takes missing bins and errors, which networks cannot.
+    ConditionalFactorAnalysis : Integrates over missing and uncertain labels.
 
     Notes
     -----
@@ -179,12 +181,12 @@ class FactorDisentangler(AdversarialDisentangler):
         self,
         condition_columns=None,
         *,
-        n_components=20,
+        n_components="auto",
         disentangle_weight=1.0,
         variational=True,
         input_scaling="components",
         n_inputs=100,
-        degree=4,
+        degree="auto",
         noise="auto",
         encoder_layer_sizes=(256, 256),
         decoder_layer_sizes=(256, 256),
@@ -248,7 +250,7 @@ class FactorDisentangler(AdversarialDisentangler):
         params = {
             "n_inputs": n_inputs,
             "n_conditions": U.shape[1],
-            "n_components": self.n_components,
+            "n_components": self._n_features_out,
             "layer_sizes": self._layers("critic_layer_sizes"),
             "activation": self.activation,
             "gradient_penalty": self.gradient_penalty,

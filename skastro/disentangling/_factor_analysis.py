@@ -156,7 +156,6 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
-    _allow_nan = True
 
     def __init__(
         self,

@@ -23,8 +23,9 @@ class FaderDisentangler(AdversarialDisentangler):
         The columns of X that hold known labels, as `ColumnTransformer` takes columns:
         ``slice(-3, None)`` for three labels at the end. The others are the bins of the
         spectrum. None if labels are given beside X, as ``conditions``.
-    n_components : int, default=20
-        Number of latent variables.
+    n_components : int or "auto", default="auto"
+        Number of latent variables; "auto" is 20, or a third of the stars where that is
+        less.
     disentangle_weight : float, default=1.0
         Weight of the adversary in what the autoencoder minimises. Of a variational
         autoencoder both terms are in nats per star; otherwise the first is the mean
@@ -44,8 +45,9 @@ class FaderDisentangler(AdversarialDisentangler):
         Number of these components, at most. Those that noise alone would give are left
         out, down to twice `n_components`; there are not more than bins, nor (beyond
         that) than a third of the stars.
-    degree : int, default=4
-        Highest total degree of that polynomial.
+    degree : int or "auto", default="auto"
+        Highest total degree of that polynomial; "auto" is 4, or as high as two stars
+        for each term of it allow.
     noise : "auto" or float, default="auto"
         Standard deviation of noise that is drawn anew for each star and step, in units
         of X. ``"auto"`` adds as much as makes the noise of a bin equal to the scatter
@@ -135,7 +137,7 @@ class FaderDisentangler(AdversarialDisentangler):
     See Also
     --------
     FactorDisentangler : The same with another adversary.
-    ConditionalFactorAnalysis : Takes missing bins and errors, which networks cannot.
+    ConditionalFactorAnalysis : Integrates over missing and uncertain labels.
 
     Notes
     -----
@@ -177,12 +179,12 @@ class FaderDisentangler(AdversarialDisentangler):
         self,
         condition_columns=None,
         *,
-        n_components=20,
+        n_components="auto",
         disentangle_weight=1.0,
         variational=True,
         input_scaling="components",
         n_inputs=100,
-        degree=4,
+        degree="auto",
         noise="auto",
         encoder_layer_sizes=(256, 256),
         decoder_layer_sizes=(256, 256),
@@ -244,7 +246,7 @@ class FaderDisentangler(AdversarialDisentangler):
         from ._network_modules import LabelClassifiers
 
         params = {
-            "n_components": self.n_components,
+            "n_components": self._n_features_out,
             "edges": label_edges(U, self.n_label_bins, self.label_binning),
             "layer_sizes": self._layers("auxiliary_layer_sizes"),
             "activation": self.activation,

@@ -7,6 +7,7 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..utils.arrays import check_errors, plain, refuse_errors_as_y, validate
+from ..utils.progress import FRAMES
 from ._labels import Labels, check_names, find_columns, label_columns, label_errors
 
 #: How far beyond the range of training, in units of it, labels may be without warning.
@@ -44,8 +45,6 @@ class LabelledRows:
     ``condition_columns`` is a parameter of theirs, and `fit` calls `_fit_rows`.
     """
 
-    #: Whether spectra may have NaN.
-    _allow_nan = False
     #: Whether labels may be missing or have errors.
     _integrates_labels = False
 
@@ -91,11 +90,13 @@ class LabelledRows:
         every = kept.all()
         given = given if every else [column[kept] for column in given]
         errors = errors if every or errors is None else errors[kept]
-        U, U_sigma = self._encoded(given, errors)
-        self._note_labels(U)
-        if every:
-            return Rows(S, U, sigma, U_sigma)
-        return Rows(S[kept], U, None if sigma is None else sigma[kept], U_sigma)
+        U, U_sigma = self._encoded(given, errors, fitting=True)
+        rows = Rows(S, U, sigma, U_sigma)
+        if not every:
+            rows = Rows(S[kept], U, None if sigma is None else sigma[kept], U_sigma)
+        rows = rows.take(self._known(rows))
+        self._note_labels(rows.U)
+        return rows
 
     def _rows(self, X, sigma=None, conditions=None, condition_sigma=None):
         """Let stars in that a fitted model is to see.
@@ -222,12 +223,6 @@ class LabelledRows:
             elif of_labels is not None:
                 condition_sigma = of_labels
             sigma, S = check_errors(sigma, S)
-        if not self._allow_nan and np.isnan(S).any():
-            raise ValueError(
-                f"Input X contains NaN, which {type(self).__name__} cannot use;"
-                " ConditionalFactorAnalysis takes missing bins, and ProbabilisticPCA"
-                " can fill them."
-            )
         return S, sigma, condition_sigma
 
     def _parted(self, sigma, shape):
@@ -247,7 +242,7 @@ class LabelledRows:
             )
         return sigma, None
 
-    def _encoded(self, given, errors):
+    def _encoded(self, given, errors, fitting=False):
         """Return labels as numbers, and their errors or None."""
         source = "X" if self._labels.places is not None else "conditions"
         U = self._labels.encode(given, source)
@@ -259,11 +254,19 @@ class LabelledRows:
         missing = np.isnan(U)
         if missing.any():
             which = self._labels.of_given(missing.any(axis=0))
-            raise ValueError(
-                f"In {int(missing.any(axis=1).sum())} row(s), labels are missing:"
+            n_rows = int(missing.any(axis=1).sum())
+            message = (
+                f"In {n_rows} row(s), labels are missing:"
                 f" {self._labels.describe(which)} contain(s) NaN."
-                f" {type(self).__name__} needs them all; ConditionalFactorAnalysis"
-                " integrates over missing labels."
+                f" {type(self).__name__} needs them all, and"
+            )
+            advice = "ConditionalFactorAnalysis integrates over missing labels."
+            if n_rows == len(U):
+                raise ValueError(f"{message} has no other rows; {advice}")
+            warnings.warn(
+                f"{message} leaves these stars out; {advice}",
+                UserWarning,
+                stacklevel=4 + fitting * (1 + FRAMES),
             )
         if U_sigma is not None:
             raise ValueError(
@@ -273,6 +276,11 @@ class LabelledRows:
                 " integrates over them."
             )
         return U, None
+
+    def _known(self, rows):
+        """Return the rows whose labels are known as far as they have to be."""
+        missing = np.isnan(rows.U).any(axis=1)
+        return slice(None) if self._integrates_labels or not missing.any() else ~missing
 
     def _note_labels(self, U):
         """Note ranges and means of the labels of a fit."""

@@ -8,10 +8,13 @@ from numbers import Integral, Real
 import numpy as np
 from sklearn.utils import gen_batches
 
+from ..utils.arrays import power_of_two
+from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.seeds import draw_seed
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
 from ._network_inputs import ResidualComponents, ScaledBins
+from ._polynomials import degree_for
 
 #: Rows that pass a network at once.
 ROWS = 4096
@@ -19,9 +22,11 @@ ROWS = 4096
 DIVERGED = 1e3
 #: What a fit leaves of labels in latent variables, in units of their prior variance.
 MISFIT = 0.2
+#: What "auto" allows.
+MAX_COMPONENTS, MAX_DEGREE = 20, 4
 
 
-class AdversarialDisentangler(ConditionedTransformer):
+class AdversarialDisentangler(LongFit, ConditionedTransformer):
     """Base class of autoencoders that are trained against an adversary.
 
     Subclasses define ``_adversary(n_inputs, U)``: class, arguments and
@@ -30,12 +35,15 @@ class AdversarialDisentangler(ConditionedTransformer):
 
     _parameter_constraints: dict = {
         **ConditionedTransformer._condition_constraints,
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "disentangle_weight": [Interval(Real, 0, None, closed="left")],
         "variational": ["boolean"],
         "input_scaling": [StrOptions({"components"}), "array-like"],
         "n_inputs": [Interval(Integral, 1, None, closed="left")],
-        "degree": [Interval(Integral, 1, None, closed="left")],
+        "degree": [Interval(Integral, 1, None, closed="left"), StrOptions({"auto"})],
         "noise": [StrOptions({"auto"}), Interval(Real, 0, None, closed="left")],
         "encoder_layer_sizes": ["array-like"],
         "decoder_layer_sizes": ["array-like"],
@@ -61,6 +69,7 @@ class AdversarialDisentangler(ConditionedTransformer):
         "verbose": ["verbose"],
     }
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
     def fit(self, X, y=None, sigma=None, conditions=None):
         """Train the autoencoder against its adversary.
@@ -68,11 +77,11 @@ class AdversarialDisentangler(ConditionedTransformer):
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Spectra and labels.
+            Spectra, NaN where missing; with labels among the columns or beside them.
         y : ignored
             There for scikit-learn.
-        sigma : None
-            There for the other disentanglers.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors of the spectra; those of labels must be 0.
         conditions : array-like of shape (n_samples, n_conditions), default=None
             Labels, if they are not columns of X.
 
@@ -83,21 +92,18 @@ class AdversarialDisentangler(ConditionedTransformer):
         Raises
         ------
         ValueError
-            If X holds NaN, labels are constant, there is too little data, a parameter
-            is out of range, `checkpoint` is of another fit, or training diverges.
+            If labels are missing in all rows, or constant, X says nothing or there is
+            too little of it, a network that sees bins is given gaps or errors, a
+            parameter is out of range, `checkpoint` is of another fit, or training
+            diverges.
         """
         from ._network_training import saved_seed, train
 
-        if sigma is not None:
-            raise ValueError(
-                f"{type(self).__name__} has no use for `sigma`;"
-                " ConditionalFactorAnalysis takes errors."
-            )
-        S, U, _, _ = self._fit_rows(X, y, conditions=conditions)
+        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
         seed, kept = saved_seed(self.checkpoint)
         if seed is None or self.random_state is not None:
             seed = draw_seed(self.random_state)
-        mark = None if self.checkpoint is None else self._fingerprint(S, U, seed)
+        mark = None if self.checkpoint is None else self._fingerprint(S, U, sigma, seed)
         if kept not in (None, mark):
             raise ValueError(
                 f"`checkpoint` is {str(self.checkpoint)!r}, a checkpoint of a fit to"
@@ -106,19 +112,19 @@ class AdversarialDisentangler(ConditionedTransformer):
             )
         rng = np.random.RandomState(seed)
         train_rows, held_rows = self._held_out(len(S), rng)
-        most = min(S[train_rows].shape)
-        if self.n_components > most:
-            raise ValueError(
-                f"`n_components`={self.n_components} must be at most min(n_samples,"
-                f" n_bins)={most} of the stars to train on."
-            )
         labels = self._scale_conditions(U)
-        self._inputs = self._new_inputs().fit(
-            S[train_rows], labels[train_rows], draw_seed(rng), self.noise
+        self._n_features_out = self._choose_components(S[train_rows])
+        self._inputs = self._new_inputs(S, labels[train_rows])
+        part = None if sigma is None else sigma[train_rows]
+        seed_of_inputs = draw_seed(rng)
+        self._inputs.fit(
+            S[train_rows], labels[train_rows], seed_of_inputs, self.noise, part
         )
         x = np.concatenate(
             [
-                self._inputs.encode(S[rows], labels[rows]).astype(np.float32)
+                self._inputs.encode(
+                    S[rows], labels[rows], None if sigma is None else sigma[rows]
+                ).astype(np.float32)
                 for rows in gen_batches(len(S), ROWS)
             ]
         )
@@ -127,29 +133,42 @@ class AdversarialDisentangler(ConditionedTransformer):
         module_params = {
             "n_inputs": n_inputs,
             "n_conditions": U.shape[1],
-            "n_components": self.n_components,
+            "n_components": self._n_features_out,
             "encoder_layer_sizes": self._layers("encoder_layer_sizes"),
             "decoder_layer_sizes": self._layers("decoder_layer_sizes"),
             "activation": self.activation,
             "variational": self.variational,
             "scatter": self._inputs.scatter,
         }
-        self.net_ = train(
-            self,
-            module_params,
-            self._adversary(n_inputs, tensors[1][train_rows]),
-            [a[train_rows] for a in tensors],
-            None if held_rows is None else [a[held_rows] for a in tensors],
-            self._inputs.fresh,
-            (mark, seed),
-        )
+        # skorch shows a bar of its own, with losses
+        with Progress(self, None, "training", "epoch", bar=False) as progress:
+            self.net_ = train(
+                self,
+                module_params,
+                self._adversary(n_inputs, tensors[1][train_rows]),
+                [a[train_rows] for a in tensors],
+                None if held_rows is None else [a[held_rows] for a in tensors],
+                self._inputs.fresh,
+                (mark, seed),
+                progress,
+            )
         self.n_iter_ = len(self.net_.history)
         self.loss_curve_ = self.net_.history[:, "train_loss"]
-        self._n_features_out = self.n_components
         self._set_metric(*tensors)
         return self
 
-    def _fingerprint(self, S, U, seed):
+    def _choose_components(self, S):
+        most = min(S.shape)
+        if self.n_components == "auto":
+            return max(1, min(MAX_COMPONENTS, len(S) // 3, S.shape[1]))
+        if self.n_components > most:
+            raise ValueError(
+                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f" n_bins)={most} of the stars to train on."
+            )
+        return self.n_components
+
+    def _fingerprint(self, S, U, sigma, seed):
         from ..utils.networks import resolve_device
 
         quiet = ("verbose", "callbacks", "checkpoint", "random_state")
@@ -167,6 +186,8 @@ class AdversarialDisentangler(ConditionedTransformer):
         for rows in gen_batches(len(S), ROWS):
             digest.update(np.ascontiguousarray(S[rows]))
             digest.update(np.ascontiguousarray(U[rows]))
+            if sigma is not None:
+                digest.update(np.ascontiguousarray(sigma[rows]))
         return digest.hexdigest()
 
     def _held_out(self, n_samples, rng):
@@ -182,15 +203,18 @@ class AdversarialDisentangler(ConditionedTransformer):
         order = rng.permutation(n_samples)
         return np.sort(order[n_held:]), np.sort(order[:n_held])
 
-    def _new_inputs(self):
+    def _new_inputs(self, S, labels):
+        k = self._n_features_out
         if isinstance(self.input_scaling, str):
-            if self.n_components > self.n_inputs:
+            if k > self.n_inputs:
                 raise ValueError(
-                    f"`n_components`={self.n_components} must be at most"
-                    f" `n_inputs`={self.n_inputs}, the principal components that the"
-                    " network sees."
+                    f"`n_components`={k} must be at most `n_inputs`={self.n_inputs},"
+                    " the principal components that the network sees."
                 )
-            return ResidualComponents(self.n_inputs, self.degree, self.n_components)
+            degree = self.degree
+            if degree == "auto":
+                degree = degree_for(labels, MAX_DEGREE)
+            return ResidualComponents(self.n_inputs, degree, k, power_of_two(S))
         try:
             slope, offset = map(float, self.input_scaling)
             if slope == 0 or not np.isfinite([slope, offset]).all():
@@ -222,7 +246,7 @@ class AdversarialDisentangler(ConditionedTransformer):
                 f" `disentangle_weight`, {self.disentangle_weight}."
             )
         self.latent_scatter_ = None
-        metric = np.ones(self.n_components)
+        metric = np.ones(self._n_features_out)
         if self.variational:
             variance = np.exp(2 * log_scatter.astype(np.float64)).mean(axis=0)
             self.latent_scatter_ = np.sqrt(variance)
@@ -254,10 +278,11 @@ class AdversarialDisentangler(ConditionedTransformer):
 
     def _encode(self, S, U, sigma=None):
         encode = self._module(S.dtype).encode
-        Z = np.empty((len(S), self.n_components), S.dtype)
+        Z = np.empty((len(S), self._n_features_out), S.dtype)
         for rows in gen_batches(len(S), ROWS):
             labels = self._scale_conditions(U[rows])
-            x = self._inputs.encode(S[rows], labels)
+            errors = None if sigma is None else sigma[rows]
+            x = self._inputs.encode(S[rows], labels, errors)
             Z[rows] = self._in_parts(encode, x, labels.astype(x.dtype))[0]
         return Z
 

@@ -9,20 +9,11 @@ from pathlib import Path
 
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import (
-    Callback,
-    EarlyStopping,
-    GradientNormClipping,
-    PassthroughScoring,
-)
-from skorch.dataset import Dataset
-from skorch.helper import predefined_split
+from skorch.callbacks import Callback, EarlyStopping, PassthroughScoring
 from torch import nn
 
 from ..utils.networks import (
-    ProgressBar,
-    TensorBatches,
-    early_stopping,
+    net_settings,
     resolve_device,
     tensor,
     training_threads,
@@ -192,6 +183,26 @@ class ShortHistory(Callback):
         net.history[-1]["batches"] = []
 
 
+class EpochSteps(Callback):
+    """Counts epochs as the steps of a fit, which callbacks of scikit-learn may end.
+
+    Parameters
+    ----------
+    progress : Progress
+        Of the fit.
+    """
+
+    def __init__(self, progress):
+        self.progress = progress
+        self.stopped = False
+
+    def on_epoch_end(self, net, **kwargs):
+        """Count an epoch, as the last of an epoch's callbacks."""
+        if self.progress.step():
+            self.stopped = True
+            raise KeyboardInterrupt  # as skorch's own callbacks end a training
+
+
 class Checkpoint(Callback):
     """Writes the state of a training to a file, and goes on from it.
 
@@ -301,7 +312,9 @@ def saved_seed(path):
         ) from error
 
 
-def train(estimator, module_params, adversary, tensors, validation, fresh, keep):
+def train(
+    estimator, module_params, adversary, tensors, validation, fresh, keep, progress
+):
     """Train an autoencoder against an adversary.
 
     Parameters
@@ -321,6 +334,8 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
         Scatter of fresh noise.
     keep : tuple of (str, int)
         Fingerprint and seed of the fit.
+    progress : Progress
+        Sees every epoch, and may end the training.
 
     Returns
     -------
@@ -333,50 +348,42 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
     if not estimator.disentangle_weight:
         adversary_steps = 1
     n_samples = len(tensors[0])
-    batch_size = min(estimator.batch_size, n_samples)
-    steps_per_epoch = -(-n_samples // batch_size)
-    max_epochs = estimator.max_epochs
-    if max_epochs == "auto":
-        max_epochs = max(1, round(adversary_steps * AUTO_STEPS / steps_per_epoch))
+    common, steps_per_epoch = net_settings(
+        estimator,
+        n_samples,
+        adversary_steps * AUTO_STEPS,
+        validation,
+        type(estimator).__name__,
+        device,
+    )
+    max_epochs, callbacks = common["max_epochs"], common["callbacks"]
     if max_epochs * steps_per_epoch < adversary_steps:
         raise ValueError(
             f"`max_epochs`={max_epochs} makes {max_epochs * steps_per_epoch} step(s) of"
             f" the critic, and the autoencoder is trained in each `n_critic`-th,"
             f" {adversary_steps}; train longer, or lower `n_critic`."
         )
-    cycle = estimator.lr_schedule == "one_cycle"
-    callbacks = []
     if estimator.disentangle_weight > 0:
         name = "adversary_loss"
-        callbacks.append((name, PassthroughScoring(name, on_train=True)))
-    if estimator.clip_gradient_norm is not None:
-        callbacks.append(("clip", GradientNormClipping(estimator.clip_gradient_norm)))
-    if validation is not None:
-        patience = max_epochs if cycle else estimator.n_iter_no_change
-        callbacks.append(("early_stopping", early_stopping(patience)))
-    if estimator.verbose:
-        callbacks.append(("progress", ProgressBar(type(estimator).__name__)))
-    callbacks += list(estimator.callbacks or ())
-    callbacks.append(("short_history", ShortHistory()))
+        callbacks.insert(0, (name, PassthroughScoring(name, on_train=True)))
+    watched = EpochSteps(progress)
+    callbacks += [("short_history", ShortHistory()), ("watched", watched)]
     checkpoint = None
     if estimator.checkpoint is not None:
         checkpoint = Checkpoint(estimator.checkpoint, fingerprint, seed)
-        callbacks.append(("checkpoint", checkpoint))
-
-    split = None
-    if validation is not None:
-        held = (tensor(a, device) for a in validation)
-        split = predefined_split(Dataset(*held))
+        callbacks.insert(-1, ("checkpoint", checkpoint))
     params = {f"module__{k}": v for k, v in module_params.items()}
     params |= {f"adversary__{k}": v for k, v in adversary_params.items()}
     bfloat16 = estimator.precision == "bfloat16" or (
         estimator.precision == "auto" and str(device).startswith("cuda")
     )
+    cycle = estimator.lr_schedule == "one_cycle"
     with torch_seed(seed, device):
         net = AdversarialNet(
             ConditionalAutoencoder,
             adversary=adversary,
             **params,
+            **common,
             weight=estimator.disentangle_weight,
             adversary_lr=estimator.adversary_lr,
             adversary_steps=adversary_steps,
@@ -385,21 +392,13 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
             bfloat16=bfloat16,
             optimizer=torch.optim.AdamW,
             optimizer__weight_decay=estimator.weight_decay,
-            lr=estimator.lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            iterator_train=TensorBatches,
-            iterator_train__shuffle=True,
-            iterator_valid=TensorBatches,
-            train_split=split,
-            callbacks=callbacks,
-            callbacks__print_log=None,
-            device=device,
-            verbose=0,
         )
         net.initialize()
         with training_threads(net.module_, device):
-            fit_epochs(net, [tensor(a, device) for a in tensors], checkpoint)
+            fit_epochs(net, [tensor(a, device) for a in tensors], checkpoint, watched)
+    # the course of this fit is no part of the net
+    net.callbacks = [pair for pair in net.callbacks if pair[1] is not watched]
+    net.callbacks_ = [pair for pair in net.callbacks_ if pair[1] is not watched]
     # what a trained network has no more need of
     net.train_split = None
     net.module_.zero_grad()
@@ -409,11 +408,13 @@ def train(estimator, module_params, adversary, tensors, validation, fresh, keep)
     return net
 
 
-def fit_epochs(net, tensors, checkpoint):
+def fit_epochs(net, tensors, checkpoint, watched):
     """Train for the epochs that are left, after what a checkpoint restores."""
 
     def stopped():
-        return any(c.misses_ >= c.patience for c in stopping(net).values())
+        return watched.stopped or any(
+            c.misses_ >= c.patience for c in stopping(net).values()
+        )
 
     if checkpoint is not None:
         checkpoint.restore(net)

@@ -11,14 +11,11 @@ from ..utils import uncertain
 from ..utils.arrays import power_of_two
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
-from ._polynomials import OrthonormalPolynomials, count
+from ._incomplete import observed_scores, regress
+from ._polynomials import OrthonormalPolynomials, degree_for
 
 #: What "auto" allows.
 MAX_DEGREE, MAX_COMPONENTS = 4, 50
-#: Rows, and bins, at once where entries have weights of their own.
-ROWS, BINS = 64, 512
-#: Directions of the labels that a bin's stars hardly spread in are not extrapolated.
-RCOND = 1e-6
 
 
 class PolyDisentangler(ConditionedTransformer):
@@ -110,7 +107,6 @@ class PolyDisentangler(ConditionedTransformer):
         ],
         "random_state": ["random_state"],
     }
-    _allow_nan = True
 
     def __init__(
         self,
@@ -163,7 +159,9 @@ class PolyDisentangler(ConditionedTransformer):
                 f" n_bins)={min(n, p)}."
             )
         U = self._scale_conditions(U)
-        self.degree_ = self.degree if self.degree != "auto" else _degree(U)
+        self.degree_ = (
+            self.degree if self.degree != "auto" else degree_for(U, MAX_DEGREE)
+        )
         self._polynomials = OrthonormalPolynomials(self.degree_).fit(U)
         phi = self._polynomials(U).astype(S.dtype)
         self._scale = power_of_two(S)
@@ -202,23 +200,12 @@ class PolyDisentangler(ConditionedTransformer):
         residuals = S - self._mean(U, S.dtype)
         if sigma is None and not np.isnan(residuals).any():
             return residuals @ self.components_.T
-        Z = np.empty((len(S), self._n_features_out))
-        noise = max(self.noise_variance_ / self._scale**2, 1e-9 * self._variance.max())
-        prior = np.diag(1 / (uncertain.WIDE * np.maximum(self._variance, noise)))
-        axes = self.components_.astype(np.float64)
-        for start in range(0, len(S), ROWS):
-            rows = slice(start, start + ROWS)
-            residual = residuals[rows].astype(np.float64) / self._scale
-            seen = ~np.isnan(residual)
-            variance = np.full(residual.shape, noise)
-            if sigma is not None:
-                variance += np.square(sigma[rows].astype(np.float64) / self._scale)
-            weights = np.where(seen, 1 / variance, 0)
-            linear = (weights * np.where(seen, residual, 0)) @ axes.T
-            weighted = axes * weights[:, None]
-            information = weighted @ axes.T + prior
-            Z[rows] = np.linalg.solve(information, linear[..., None])[..., 0]
-        return Z * self._scale
+        s = self._scale
+        noise = max(self.noise_variance_ / s**2, 1e-9 * self._variance.max())
+        prior = uncertain.WIDE * np.maximum(self._variance, noise)
+        if sigma is not None:
+            sigma = sigma / s
+        return s * observed_scores(residuals / s, self.components_, noise, prior, sigma)
 
     def _decode(self, Z, U):
         return Z @ self.components_ + self._mean(U, Z.dtype)
@@ -226,47 +213,3 @@ class PolyDisentangler(ConditionedTransformer):
     def _recast(self, rows, u_new):
         S, U = rows.S, rows.U
         return S - self._mean(U, S.dtype) + self._mean(u_new, S.dtype)
-
-
-def _degree(U):
-    """Return the degree that so many stars allow."""
-    allowed = [d for d in range(2, MAX_DEGREE + 1) if 2 * count(U, d) <= len(U)]
-    return max(allowed, default=1)
-
-
-def regress(phi, S, sigma=None):
-    """Regress each bin on polynomials of labels, of the stars that it was observed in.
-
-    Parameters
-    ----------
-    phi : ndarray of shape (n_samples, n_polynomials)
-    S : ndarray of shape (n_samples, n_bins)
-        Spectra, NaN where missing.
-    sigma : ndarray of shape (n_samples, n_bins), default=None
-        Errors.
-
-    Returns
-    -------
-    coef : ndarray of float64, of shape (n_polynomials, n_bins)
-        Of least weighted squares, and of these the smallest where labels of the stars
-        do not determine it. NaN of bins that fewer stars have than there are
-        polynomials.
-    """
-    m = phi.shape[1]
-    phi = phi.astype(np.float64)
-    pairs = (phi[:, :, None] * phi[:, None, :]).reshape(len(phi), -1)
-    coef = np.full((m, S.shape[1]), np.nan)
-    for start in range(0, S.shape[1], BINS):
-        bins = slice(start, start + BINS)
-        seen = ~np.isnan(S[:, bins])
-        weights = seen.astype(np.float64)
-        if sigma is not None:
-            weights /= np.square(sigma[:, bins], dtype=np.float64)
-            weights /= np.maximum(weights.max(axis=0), np.finfo(float).tiny)
-        known = seen.sum(axis=0) >= m
-        values = np.where(seen, S[:, bins], 0).astype(np.float64)
-        normal = (pairs.T @ weights).T.reshape(-1, m, m)[known]
-        inverse = np.linalg.pinv(normal, rcond=RCOND, hermitian=True)
-        right = (phi.T @ (weights * values)).T[known]
-        coef[:, bins][:, known] = np.matmul(inverse, right[..., None])[..., 0].T
-    return coef

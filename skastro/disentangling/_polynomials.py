@@ -81,3 +81,9 @@ def determined(powers, U):
     for i, j in np.argwhere(high.T.astype(np.int64) @ high.astype(np.int64) == 0):
         kept &= (powers[:, two[i]] == 0) | (powers[:, two[j]] == 0)
     return kept
+
+
+def degree_for(U, most):
+    """Return the degree that two stars for each polynomial allow, at most `most`."""
+    allowed = [d for d in range(2, most + 1) if 2 * count(U, d) <= len(U)]
+    return max(allowed, default=1)

@@ -3,15 +3,11 @@
 import numpy as np
 import torch
 from skorch import NeuralNet
-from skorch.callbacks import GradientNormClipping, LRScheduler
-from skorch.dataset import Dataset
-from skorch.helper import predefined_split
+from skorch.callbacks import LRScheduler
 from torch import nn
 
 from ..utils.networks import (
-    ProgressBar,
-    TensorBatches,
-    early_stopping,
+    net_settings,
     optimizer_class,
     resolve_device,
     training_threads,
@@ -55,19 +51,13 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
         Trained.
     """
     device = resolve_device(settings.device)
-    batch_size = min(settings.batch_size, len(X))
-    steps_per_epoch = -(-len(X) // batch_size)
-    max_epochs = settings.max_epochs
-    if max_epochs == "auto":
-        max_epochs = max(1, round(AUTO_STEPS / steps_per_epoch))
+    common, steps_per_epoch = net_settings(
+        settings, len(X), AUTO_STEPS, validation, title, device
+    )
     loss, loss_params = criterion(settings.loss, settings.huber_delta)
     optimizer_params = {}
     if settings.optimizer != "adam":
         optimizer_params["optimizer__weight_decay"] = settings.weight_decay
-
-    callbacks = []
-    if settings.clip_gradient_norm is not None:
-        callbacks.append(("clip", GradientNormClipping(settings.clip_gradient_norm)))
     if settings.lr_schedule == "one_cycle":
         schedule = LRScheduler(
             policy=torch.optim.lr_scheduler.OneCycleLR,
@@ -75,26 +65,12 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
             monitor=None,
             max_lr=settings.lr,
             # one more than is taken, or the last step would be refused
-            total_steps=max_epochs * steps_per_epoch + 1,
+            total_steps=common["max_epochs"] * steps_per_epoch + 1,
             pct_start=0.15,
             cycle_momentum=False,
         )
-        callbacks.append(("schedule", schedule))
-    if validation is not None:
-        # a cycle is completed: its loss falls in the end
-        one_cycle = settings.lr_schedule == "one_cycle"
-        patience = max_epochs if one_cycle else settings.n_iter_no_change
-        callbacks.append(("early_stopping", early_stopping(patience)))
-    if settings.verbose:
-        callbacks.append(("progress", ProgressBar(title)))
-    callbacks += list(settings.callbacks or ())
-
+        common["callbacks"].insert(0, ("schedule", schedule))
     tensors = [torch.from_numpy(a).to(device) for a in (X, y)]
-    split = None
-    if validation is not None:
-        split = predefined_split(
-            Dataset(*(torch.from_numpy(a).to(device) for a in validation))
-        )
     with torch_seed(seed, device):
         net = NeuralNet(
             module,
@@ -102,18 +78,8 @@ def train_network(module, module_params, X, y, *, validation, settings, seed, ti
             **{f"module__{name}": value for name, value in module_params.items()},
             **loss_params,
             **optimizer_params,
+            **common,
             optimizer=optimizer_class(settings.optimizer),
-            lr=settings.lr,
-            max_epochs=max_epochs,
-            batch_size=batch_size,
-            iterator_train=TensorBatches,
-            iterator_train__shuffle=True,
-            iterator_valid=TensorBatches,
-            train_split=split,
-            callbacks=callbacks,
-            callbacks__print_log=None,
-            device=device,
-            verbose=0,
         )
         net.initialize()
         with training_threads(net.module_, device):

@@ -3,7 +3,9 @@
 from contextlib import contextmanager
 
 import torch
-from skorch.callbacks import Callback, EarlyStopping
+from skorch.callbacks import Callback, EarlyStopping, GradientNormClipping
+from skorch.dataset import Dataset
+from skorch.helper import predefined_split
 from torch import nn
 
 #: Widest layer of a network that is trained on one thread.
@@ -147,6 +149,87 @@ def early_stopping(patience):
         load_best=True,
         sink=_silent,
     )
+
+
+def epochs_of(estimator, n_samples, auto_steps):
+    """Return the size of batches, batches an epoch, and epochs of a training.
+
+    Parameters
+    ----------
+    estimator : estimator
+        With the parameters ``batch_size`` and ``max_epochs``.
+    n_samples : int
+        Number of samples to train on.
+    auto_steps : int
+        Steps of a training with ``max_epochs="auto"``.
+
+    Returns
+    -------
+    batch_size, steps_per_epoch, max_epochs : int
+    """
+    batch_size = min(estimator.batch_size, n_samples)
+    steps_per_epoch = -(-n_samples // batch_size)
+    max_epochs = estimator.max_epochs
+    if max_epochs == "auto":
+        max_epochs = max(1, round(auto_steps / steps_per_epoch))
+    return batch_size, steps_per_epoch, max_epochs
+
+
+def net_settings(estimator, n_samples, auto_steps, validation, title, device):
+    """Return what the skorch nets of all trainings have in common.
+
+    Parameters
+    ----------
+    estimator : estimator
+        Read for its training parameters.
+    n_samples : int
+        Number of samples to train on.
+    auto_steps : int
+        Steps of a training with ``max_epochs="auto"``.
+    validation : tuple of ndarray or None
+        Held-out data for early stopping.
+    title : str
+        Heading of the progress bar.
+    device : str
+        Torch device.
+
+    Returns
+    -------
+    settings : dict
+        Of `skorch.NeuralNet`; its callbacks clip gradients, stop early, show a bar,
+        and are the user's.
+    steps_per_epoch : int
+        Batches an epoch.
+    """
+    batch_size, steps_per_epoch, max_epochs = epochs_of(
+        estimator, n_samples, auto_steps
+    )
+    callbacks = []
+    if estimator.clip_gradient_norm is not None:
+        callbacks.append(("clip", GradientNormClipping(estimator.clip_gradient_norm)))
+    split = None
+    if validation is not None:
+        split = predefined_split(Dataset(*(tensor(a, device) for a in validation)))
+        # a cycle is completed: its loss falls in the end
+        cycle = estimator.lr_schedule == "one_cycle"
+        patience = max_epochs if cycle else estimator.n_iter_no_change
+        callbacks.append(("early_stopping", early_stopping(patience)))
+    if estimator.verbose:
+        callbacks.append(("progress", ProgressBar(title)))
+    settings = {
+        "lr": estimator.lr,
+        "max_epochs": max_epochs,
+        "batch_size": batch_size,
+        "iterator_train": TensorBatches,
+        "iterator_train__shuffle": True,
+        "iterator_valid": TensorBatches,
+        "train_split": split,
+        "callbacks": callbacks + list(estimator.callbacks or ()),
+        "callbacks__print_log": None,
+        "device": device,
+        "verbose": 0,
+    }
+    return settings, steps_per_epoch
 
 
 def resolve_device(device):
