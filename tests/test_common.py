@@ -219,7 +219,6 @@ EXPECTED_FAILURES = {
     "LineMapNMF": {"check_positive_only_tag_during_fit": DARK_LINE},
     "LineMapNMFEnsemble": {"check_positive_only_tag_during_fit": DARK_LINE},
     "PolyDisentangler": {"check_estimators_pickle": MISSING_LABELS},
-    "ConditionalFactorAnalysis": {"check_estimators_pickle": MISSING_LABELS},
 }
 
 

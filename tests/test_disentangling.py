@@ -591,7 +591,7 @@ def test_sigma_is_checked():
 def test_too_many_coefficients_for_the_rows():
     X, _ = linear_stars(40)
     with pytest.raises(ValueError, match=r"35 rows do not determine the 106"):
-        ConditionalFactorAnalysis(LABELS, n_components=10, degree=2).fit(X[:35])
+        cfa(n_components=10, loading_degree=3).fit(X[:35])
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7])

@@ -14,7 +14,7 @@ from ._conditioned import ConditionedTransformer
 from ._polynomials import OrthonormalPolynomials, count
 
 #: What "auto" allows.
-MAX_DEGREE, MAX_COMPONENTS = 4, 50
+MAX_DEGREE, ROWS_PER_POLYNOMIAL, MAX_COMPONENTS = 4, 5, 50
 #: Rows, and bins, at once where entries have weights of their own.
 ROWS, BINS = 64, 512
 #: Directions of the labels that a bin's stars hardly spread in are not extrapolated.
@@ -40,8 +40,8 @@ class PolyDisentangler(ConditionedTransformer):
         ``slice(-3, None)`` for three labels at the end. The others are the bins of the
         spectrum. None if labels are given beside X, as ``conditions``.
     degree : int or "auto", default="auto"
-        Highest total degree of the polynomial. "auto" is 4, or what is less and has no
-        more than half as many polynomials as there are stars.
+        Highest total degree of the polynomial. "auto" is the highest, from 1 to 4, of
+        which there are at least 5 stars for each polynomial.
     n_components : int or "auto", default="auto"
         Number of principal components of the residuals. "auto" is 50, but not more
         than a third of the stars, or than bins.
@@ -230,7 +230,11 @@ class PolyDisentangler(ConditionedTransformer):
 
 def _degree(U):
     """Return the degree that so many stars allow."""
-    allowed = [d for d in range(2, MAX_DEGREE + 1) if 2 * count(U, d) <= len(U)]
+    allowed = [
+        degree
+        for degree in range(2, MAX_DEGREE + 1)
+        if count(U, degree) * ROWS_PER_POLYNOMIAL <= len(U)
+    ]
     return max(allowed, default=1)
 
 
