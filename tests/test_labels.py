@@ -467,6 +467,14 @@ def test_data_that_say_nothing(make):
             make().fit(np.full(S.shape, constant), conditions=u)
 
 
+def test_labels_that_say_the_same_are_named_by_the_polynomials():
+    S, u, _ = stars(200)
+    u = np.column_stack([u, u[:, 0]])
+    u[:5, 1] = np.nan
+    with pytest.raises(ValueError, match="not determined"):
+        cfa().fit(S, conditions=u)
+
+
 def test_masked_labels_are_missing():
     S, u, _ = stars(200)
     mask = np.zeros(u.shape, dtype=bool)

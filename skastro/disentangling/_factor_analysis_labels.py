@@ -89,7 +89,8 @@ class LabelPrior:
                 continue
             known = np.flatnonzero(has)
             total = self.covariance[np.ix_(known, known)] + np.zeros((len(rows), 1, 1))
-            noise = np.square(sigma[np.ix_(rows, known)])
+            # labels that say the same are no more than one
+            noise = np.square(sigma[np.ix_(rows, known)]) + 1e-14
             total[:, np.arange(len(known)), np.arange(len(known))] += noise
             cross = np.broadcast_to(
                 self.covariance[known], (len(rows), len(known), n_labels)
