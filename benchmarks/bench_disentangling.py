@@ -60,10 +60,10 @@ def one_case(train, test, snr, n_labels, with_sigma=False, diagnose=False):
     model = ConditionalFactorAnalysis(labels, with_covariance=True, random_state=0)
     params = {}
     if with_sigma:
-        params = {"sigma": np.full(X.shape, 1 / snr, dtype=np.float32)}
+        params = {"sigma": 1 / snr}
     _, (seconds["cfa"],) = helpers.cpu_time(lambda: model.fit(X, **params))
     Z = model.transform(X_test, **params)
-    k = model.n_components
+    k = model.n_components_
     if snr is not None:
         # without noise the errors are those of the model, below any precision
         shares["cfa"] = recovered(n_false_twins(Z, y, with_covariance=True))

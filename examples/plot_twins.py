@@ -66,7 +66,7 @@ _ = display.ax_.set_title("stars of 2,000 with at most so many false twins")
 # The latent variables hold the abundances, though none was given: a linear regression
 # finds them.
 
-Z = cfa.transform(X)[:, : cfa.n_components]
+Z = cfa.transform(X)[:, : cfa.n_components_]
 figure, axes = plt.subplots(1, 4, figsize=(11, 3), layout="constrained")
 for ax, element in zip(axes, ("N", "O", "Na", "Al"), strict=True):
     a = data.abundances[:, data.element_names.index(element)]

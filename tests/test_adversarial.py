@@ -34,6 +34,11 @@ from skastro.disentangling._network_modules import (
 from skastro.disentangling._network_training import AdversarialNet
 from skastro.metrics import twin_recovery_scorer
 from skastro.preprocessing import append_conditions
+from skastro.testing import (
+    check_missing_equals_masked,
+    check_refit_identical,
+    check_row_permutation,
+)
 
 THREE = slice(-3, None)
 SMALL = {
@@ -588,8 +593,99 @@ def test_parameters_that_cannot_be(model, params, message, stars):
 
 
 @BOTH
-def test_missing_bins_are_sent_to_where_they_may_be(model, stars):
+def test_networks_that_see_bins_cannot_see_gaps(model, stars):
     X = stars.copy()
     X[0, 0] = np.nan
-    with pytest.raises(ValueError, match="ConditionalFactorAnalysis takes missing"):
-        clone(model).fit(X)
+    bins = clone(model).set_params(input_scaling=(1.0, 0.0), variational=False)
+    with pytest.raises(ValueError, match='every bin.*NaN.*input_scaling="components"'):
+        bins.fit(X)
+    with pytest.raises(ValueError, match="no place for errors"):
+        bins.fit(stars, sigma=0.1)
+
+
+@BOTH
+def test_gaps_and_errors_of_components(model, stars):
+    """Scores of a spectrum with gaps are near those of the whole."""
+    fitted = clone(model).fit(stars)
+    whole = fitted.transform(stars)
+    X = stars.copy()
+    rng = np.random.default_rng(0)
+    bins = X[:, fitted.spectrum_indices_]
+    bins[rng.random(bins.shape) < 0.05] = np.nan
+    X[:, fitted.spectrum_indices_] = bins
+    found = fitted.transform(X)
+    assert np.isfinite(found).all()
+    assert np.mean((found - whole) ** 2) < 0.2 * whole.var()
+    gaps = clone(model).fit(X).transform(X)
+    assert np.isfinite(gaps).all()
+    sigma = np.zeros_like(X)
+    sigma[:, fitted.spectrum_indices_] = 0.05
+    assert np.isfinite(clone(model).fit(X, sigma=sigma).transform(X, sigma=sigma)).all()
+
+
+@BOTH
+def test_one_door(model, stars):
+    check_refit_identical(model, stars)
+    check_row_permutation(model, stars, rtol=1e-5)
+    X = stars.copy()
+    X[::9, 3] = np.nan
+    check_missing_equals_masked(model, X)
+    labels, spectra = stars[:, THREE], stars[:, :-3]
+    beside = clone(model).set_params(condition_columns=None)
+    expected = beside.fit(spectra, conditions=labels).transform(
+        spectra, conditions=labels
+    )
+    for unit in (2.0**-90, 2.0**90):
+        single = (spectra * unit).astype(np.float32)
+        reference = spectra.astype(np.float32)
+        beside.fit(reference, conditions=labels)
+        one = beside.transform(reference, conditions=labels)
+        beside.fit(single, conditions=labels)
+        assert_array_equal(beside.transform(single, conditions=labels), one)
+    assert expected.shape == one.shape
+    empty = np.vstack([spectra, np.full((4, spectra.shape[1]), np.nan)])
+    more = np.vstack([labels, labels[:4]])
+    beside.fit(empty, conditions=more)
+    found = beside.transform(spectra, conditions=labels)
+    assert_allclose(found, expected, atol=1e-4)  # where arrays lie, rounding differs
+    with pytest.raises(ValueError, match="X says nothing"):
+        beside.fit(np.ones_like(spectra), conditions=labels)
+
+
+@BOTH
+def test_small_sets_are_fitted_by_default(model):
+    data = make_twin_spectra(30, random_state=0)
+    quick = type(model)(max_epochs=2, random_state=0)
+    quick.fit(data.X[:, :300], conditions=data.u)
+    assert quick.transform(data.X[:5, :300], conditions=data.u[:5]).shape == (5, 20)
+
+
+@BOTH
+def test_callbacks_see_and_stop_epochs(model, stars):
+    pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
+
+    class Watcher:
+        def __init__(self, n):
+            self.n, self.seen = n, 0
+
+        def setup(self, estimator, context):
+            pass
+
+        def teardown(self, estimator, context):
+            pass
+
+        def on_fit_task_begin(self, estimator, context):
+            pass
+
+        def on_fit_task_end(self, estimator, context):
+            self.seen += context.task_name == "epoch"
+            return self.seen >= self.n
+
+    plain = clone(model).set_params(max_epochs=4).fit(stars)
+    watcher = Watcher(99)
+    watched = clone(model).set_params(max_epochs=4).set_callbacks(watcher).fit(stars)
+    assert watcher.seen == 4
+    assert_array_equal(watched.transform(stars), plain.transform(stars))
+    stopped = clone(model).set_params(max_epochs=4).set_callbacks(Watcher(2)).fit(stars)
+    assert stopped.n_iter_ == 2
+    pickle.dumps(stopped.set_callbacks())

@@ -5,6 +5,7 @@ import pickle
 import numpy as np
 import pandas as pd
 import pytest
+from astropy import units
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -173,9 +174,18 @@ def test_errors_name_what_is_wrong(model):
     missing = X.copy()
     missing[0, -1] = np.nan
     if not isinstance(model, ConditionalFactorAnalysis):
-        with pytest.raises(
-            ValueError, match=r"1 row.*label 1 \(column 61.*Conditional"
+        with pytest.warns(
+            UserWarning, match=r"1 row.*label 1 \(column 61.*leaves.*Conditional"
         ):
+            partial = clone(model).fit(missing)
+        whole = clone(model).fit(X[1:])
+        assert_array_equal(partial.transform(X), whole.transform(X))
+        with pytest.warns(UserWarning, match="labels are missing"):
+            Z = partial.transform(missing)
+        assert np.isnan(Z[0]).all()
+        assert_allclose(Z[1:], whole.transform(X)[1:], rtol=1e-9, atol=1e-12)
+        missing[:, -1] = np.nan
+        with pytest.raises(ValueError, match="has no other rows"):
             clone(model).fit(missing)
     model = clone(model).fit(X)
     with pytest.raises(ValueError, match=r"3 latent variables.*2 label"):
@@ -201,6 +211,29 @@ def test_append_conditions_in_pipelines_and_column_transformers(twins):
         append_conditions(X, data.u[:3])
     assert append_conditions(X, data.u[:, 0]).shape == (2400, 304)
     assert append_conditions(X.astype("f4"), data.u).dtype == np.float32
+
+
+def test_append_conditions_keeps_errors_in_line():
+    S, u = np.ones((4, 3), dtype=np.float32), np.arange(8.0).reshape(4, 2)
+    X, sigma = append_conditions(S, u, sigma=0.1)
+    assert X.dtype == sigma.dtype == np.float32
+    assert_allclose(sigma, np.tile([0.1, 0.1, 0.1, 0, 0], (4, 1)))
+    errors = np.arange(1, 13.0).reshape(4, 3)
+    _, sigma = append_conditions(S, u, sigma=errors, condition_sigma=[50.0, 0.1])
+    assert_allclose(sigma[:, :3], errors)
+    assert_allclose(sigma[:, 3:], np.tile([50, 0.1], (4, 1)))
+    _, sigma = append_conditions(S, u[:, 0], sigma=0.1, condition_sigma=u[:, 1])
+    assert_allclose(sigma[:, 3], u[:, 1])
+    mask = np.zeros(S.shape, dtype=bool)
+    mask[1, 2] = True
+    X = append_conditions(np.ma.array(S, mask=mask), pd.DataFrame(u))
+    assert_array_equal(np.isnan(X), np.pad(mask, [(0, 0), (0, 2)]))
+    with pytest.raises(TypeError, match="`spectra` carries the unit"):
+        append_conditions(S * units.Jy, u)
+    with pytest.raises(ValueError, match="without `sigma`"):
+        append_conditions(S, u, condition_sigma=0.1)
+    with pytest.raises(ValueError, match="`condition_sigma` must have the shape"):
+        append_conditions(S, u, sigma=0.1, condition_sigma=[1.0, 2, 3])
 
 
 # -- PolyDisentangler
@@ -597,7 +630,7 @@ def test_sigma_is_checked():
 def test_too_many_coefficients_for_the_rows():
     X, _ = linear_stars(40)
     with pytest.raises(ValueError, match=r"35 rows do not determine the 106"):
-        ConditionalFactorAnalysis(LABELS, n_components=10, degree=2).fit(X[:35])
+        cfa(n_components=10, loading_degree=3).fit(X[:35])
 
 
 @pytest.mark.parametrize("share", [0.5, 0.7])

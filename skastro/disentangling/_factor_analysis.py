@@ -1,23 +1,30 @@
 """Factor analysis whose loadings depend on known labels."""
 
-from math import comb
 from numbers import Integral, Real
 
 import numpy as np
 from sklearn.utils import check_random_state
 
-from ..utils import uncertain
+from ..utils.arrays import power_of_two
+from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
-from ._factor_analysis_decoder import Decoder, combine
-from ._factor_analysis_em import FREE_PASSES, ROWS, ConditionalEM
-from ._polynomials import OrthonormalPolynomials
+from ._factor_analysis_em import FREE_PASSES, ConditionalEM
+from ._factor_analysis_inference import FactorInference
+from ._factor_analysis_labels import (
+    STEPS,
+    STEPS_IN_PASS,
+    LabelPrior,
+    UncertainLabels,
+)
+from ._polynomials import OrthonormalPolynomials, count
 
-#: What `degree="auto"` allows.
+#: What "auto" allows.
 MAX_DEGREE, ROWS_PER_POLYNOMIAL = 6, 40
+MAX_COMPONENTS, MAX_LOADING_DEGREE, ROWS_PER_COMPONENT = 20, 3, 10
 
 
-class ConditionalFactorAnalysis(ConditionedTransformer):
+class ConditionalFactorAnalysis(LongFit, FactorInference):
     r"""Disentangle by factor analysis given the labels.
 
     A spectrum x of a star with labels u is
@@ -27,7 +34,8 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     with :math:`\mu` and the loadings L polynomials of u in each bin. The latent
     variables z are independent of u by construction, up to second moments, and hold
-    what spectra of equal labels differ in. Bins that are NaN are missing.
+    what spectra of equal labels differ in. Bins and labels that are NaN are missing,
+    and both may have errors.
 
     The likelihood leaves rotations of z that change with u undetermined. Those are
     chosen that make the loadings the simplest functions of u, of fewest terms: an
@@ -39,14 +47,19 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         The columns of X that hold known labels, as `ColumnTransformer` takes columns:
         ``slice(-3, None)`` for three labels at the end. The others are the bins of the
         spectrum. None if labels are given beside X, as ``conditions``.
-    n_components : int, default=20
+    n_components : int or "auto", default="auto"
         Number of latent variables. A few more than there are abundances do no harm.
+        "auto" is 20; of spectra of fewer bins, as many; and if the stars do not
+        determine so many coefficients of a bin (each latent has one for each
+        polynomial of its loadings), one for every 10 stars at most.
     degree : int or "auto", default="auto"
         Degree of the polynomials of the mean spectrum; what too low a degree leaves is
         taken for chemistry. "auto" is the highest, from 1 to 6, of which there are at
         least 40 stars for each polynomial.
-    loading_degree : int, default=3
-        Degree of the polynomials of the loadings.
+    loading_degree : int or "auto", default="auto"
+        Degree of the polynomials of the loadings. "auto" is 3; if the stars do not
+        determine so many coefficients, the highest of which there are no more than
+        half as many as stars, or 0.
     max_iter : int, default=20
         Passes over the data at most.
     tol : float, default=0.01
@@ -80,6 +93,10 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         that twins are at a distance of about ``n_components``.
     degree_ : int
         Degree of the mean spectrum.
+    n_components_ : int
+        Number of latent variables.
+    loading_degree_ : int
+        Degree of the loadings.
     n_iter_ : int
         Passes over the data.
     condition_indices_, spectrum_indices_ : ndarray of int
@@ -110,6 +127,16 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
     the errors of z. (3) The matrix of loadings of each bin, terms by components, is
     shrunk by its singular values, since a bin responds to few abundances; and that of
     the mean, terms by bins, which changes with the labels in few ways.
+
+    Labels that are missing or have errors are integrated over. What they may be is told
+    by a Gaussian of all stars' labels and by the spectrum itself, which often knows the
+    temperature better than any catalogue: nodes of a quadrature are placed about the
+    peak of both, and weighted by the exact likelihood of the spectrum there. A fit with
+    such stars begins with the others, if these are enough, and places nodes anew in
+    each pass; the cost of a pass grows with the number of nodes, 5 for one uncertain
+    label of a star, 9 and 19 for two and three. Errors of a few per cent of a label's
+    range are nothing to good spectra. Of much larger ones of all stars, not all is made
+    up for: some is taken for chemistry.
 
     With missing bins or `sigma`, entries have weights of their own: the expectation
     step is exact, and maximisation is one step of preconditioned regression a pass
@@ -144,12 +171,18 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
 
     _parameter_constraints: dict = {
         **ConditionedTransformer._condition_constraints,
-        "n_components": [Interval(Integral, 1, None, closed="left")],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "degree": [
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
-        "loading_degree": [Interval(Integral, 0, None, closed="left")],
+        "loading_degree": [
+            Interval(Integral, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
         "tol": [Interval(Real, 0, None, closed="left")],
         "with_covariance": ["boolean"],
@@ -161,9 +194,9 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         self,
         condition_columns=None,
         *,
-        n_components=20,
+        n_components="auto",
         degree="auto",
-        loading_degree=3,
+        loading_degree="auto",
         max_iter=20,
         tol=0.01,
         with_covariance=False,
@@ -180,18 +213,27 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         self.verbose = verbose
         self.random_state = random_state
 
+    @long_fit
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sigma=None, conditions=None):
+    def fit(self, X, y=None, sigma=None, conditions=None, condition_sigma=None):
         """Fit the mean, the loadings and the noise.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
-            Spectra and labels. NaN marks a missing bin; labels must be there.
+            Spectra, with labels among the columns or beside them. NaN marks a missing
+            bin or label. Stars without any bin are left out.
         y : ignored
             There for scikit-learn.
         sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors of the entries of X; those of labels are not used.
+            1-sigma errors of the entries of X, or of its spectra alone. Those of labels
+            are used: 0 stands for an exact one, infinity for one that is not known.
+        conditions : array-like of shape (n_samples, n_conditions), default=None
+            Labels, if they are not columns of X: numbers, NaN where missing; or kinds,
+            such as names of fibres, which may not be missing.
+        condition_sigma : array-like of shape (n_samples, n_conditions) or \
+                (n_conditions,), default=None
+            1-sigma errors of labels, in either way that these are given.
 
         Returns
         -------
@@ -200,163 +242,95 @@ class ConditionalFactorAnalysis(ConditionedTransformer):
         Raises
         ------
         ValueError
-            If labels are missing or constant, there is too little data for the numbers
-            of components and polynomials, or `sigma` does not fit.
+            If labels are constant, X says nothing, there is too little data for the
+            numbers of components and polynomials, or errors do not fit.
         """
-        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
+        rows = self._fit_rows(X, y, sigma, conditions, condition_sigma)
+        self._unit = power_of_two(rows.S)
+        S, sigma = self._in_unit(rows.S), self._in_unit(rows.sigma)
+        if sigma is not None:  # sums over stars are pairwise, and so more precise
+            sigma = np.asfortranarray(sigma)
+        U, labels = self._fit_labels(rows)
         n, p = S.shape
-        if self.n_components > min(n, p):
+        self.degree_ = self._choose_degree(U)
+        self.n_components_, self.loading_degree_ = self._choose_sizes(U, p)
+        if self.n_components_ > min(n, p):
             raise ValueError(
-                f"`n_components`={self.n_components} must be at most min(n_samples,"
+                f"`n_components`={self.n_components_} must be at most min(n_samples,"
                 f" n_bins)={min(n, p)}."
             )
-        U = self._scale_conditions(U)
-        self.degree_ = self._choose_degree(*U.shape)
         self._mean_terms = OrthonormalPolynomials(self.degree_).fit(U)
-        self._loading_terms = OrthonormalPolynomials(self.loading_degree).fit(U)
-        phi_mean, phi = self._mean_terms(U), self._loading_terms(U)
-        n_terms = phi_mean.shape[1] + self.n_components * phi.shape[1]
+        self._loading_terms = OrthonormalPolynomials(self.loading_degree_).fit(U)
+        phi_mean, phi = self._terms(U)
+        n_terms = phi_mean.shape[1] + self.n_components_ * phi.shape[1]
         if n_terms > n:
             raise ValueError(
                 f"{n} rows do not determine the {n_terms} coefficients of a bin; lower"
-                f" `n_components`={self.n_components}, `degree`={self.degree_} or"
-                f" `loading_degree`={self.loading_degree}, or give more rows."
+                f" `n_components`={self.n_components_}, `degree`={self.degree_} or"
+                f" `loading_degree`={self.loading_degree_}, or give more rows."
             )
         em = ConditionalEM(
             S,
             phi_mean,
             phi,
             sigma,
-            self.n_components,
+            self.n_components_,
             check_random_state(self.random_state),
+            labels,
+            self._terms,
         )
-        with self._progress() as bar:
+        last_free = min(FREE_PASSES, self.max_iter - 1)
+        with Progress(
+            self, self.max_iter, "conditional factor analysis", "pass"
+        ) as progress:
             for n_iter in range(1, self.max_iter + 1):  # noqa: B007
+                if labels is not None and n_iter > last_free:
+                    em.place_nodes(STEPS if n_iter == last_free + 1 else STEPS_IN_PASS)
                 change = em.step(whiten_freely=n_iter <= FREE_PASSES)
-                bar.set_postfix({"change": f"{change:.2e}"}, refresh=False)
-                bar.update()
+                if progress.step(change=f"{change:.2e}"):
+                    break
                 if change < self.tol and n_iter > FREE_PASSES:
                     break
         self.n_iter_ = n_iter
-        # contiguous as in a copy from a file, to give the same to the last bit
-        self.mean_coef_ = np.ascontiguousarray(em.decoder.mean)
-        self.loadings_ = np.ascontiguousarray(em.decoder.loadings)
-        self.noise_variance_ = em.decoder.noise
-        # a bin that was never seen has no spectrum to be decoded to
-        self.mean_coef_[:, np.broadcast_to(em.n_observed, p) == 0] = np.nan
+        self._set_decoder(em.decoder, np.broadcast_to(em.n_observed, p) == 0)
         self._n_fitted = n
         typical = em.covariance + self._frame_variance(phi)
         self.latent_metric_ = np.linalg.inv(2 * typical.mean(axis=0))
         return self
 
-    def _choose_degree(self, n, n_conditions):
+    def _fit_labels(self, rows):
+        """Return scaled labels, and what is known of those that are not exact."""
+        U = self._scale_conditions(rows.U)
+        if rows.U_sigma is None and not np.isnan(U).any():
+            self._label_prior = LabelPrior().fit(U, np.zeros_like(U))
+            return U, None
+        sigma = self._scaled_errors(rows)
+        self._label_prior = LabelPrior().fit(U, sigma)
+        mean, covariance = self._label_prior.given(U, sigma)
+        return mean, UncertainLabels(mean, covariance)
+
+    def _choose_degree(self, U):
         if self.degree != "auto":
             return self.degree
         allowed = [
             degree
             for degree in range(2, MAX_DEGREE + 1)
-            if comb(n_conditions + degree, degree) * ROWS_PER_POLYNOMIAL <= n
+            if count(U, degree) * ROWS_PER_POLYNOMIAL <= len(U)
         ]
         return max(allowed, default=1)
 
-    @property
-    def _n_features_out(self):
-        k = self._n_latents
-        return uncertain.n_packed(k) if self.with_covariance else k
-
-    def _progress(self):
-        from tqdm.auto import tqdm
-
-        return tqdm(
-            total=self.max_iter,
-            desc="conditional factor analysis",
-            unit="pass",
-            disable=not self.verbose,
-        )
-
-    def transform(self, X, sigma=None, conditions=None):
-        """Return the latent variables of stars.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_features)
-            Spectra and labels, in the columns of `fit`.
-        sigma : array-like of shape (n_samples, n_features), default=None
-            1-sigma errors; needed if `fit` had them.
-
-        Returns
-        -------
-        Z : ndarray of shape (n_samples, n_columns)
-            Latent variables, with their covariances if `with_covariance`. A spectrum
-            without any bin has the mean 0 of the population.
-
-        Raises
-        ------
-        ValueError
-            If X or `sigma` do not fit the data of `fit`.
-
-        Warns
-        -----
-        UserWarning
-            If labels are far outside the range of training.
-        """
-        S, U, sigma, _ = self._rows(X, sigma, conditions)
-        if not self.with_covariance:
-            return self._posterior(S, U, sigma, 1.0)[0].astype(S.dtype, copy=False)
-        z, covariance = self._posterior(S, U, sigma, 1 / uncertain.WIDE)
-        covariance += self._frame_variance(self._phi(U, np.float64)[1])
-        packed = uncertain.UncertainVectors(z, covariance).pack()
-        return packed.astype(S.dtype, copy=False)
-
-    def _encode(self, S, U, sigma=None):
-        return self._posterior(S, U, sigma, 1.0)[0]
-
-    @property
-    def _n_latents(self):
-        return self.loadings_.shape[1]
-
-    @property
-    def _decoder(self):
-        return Decoder(self.mean_coef_, self.loadings_, self.noise_variance_)
-
-    def _phi(self, U, dtype):
-        U = self._scale_conditions(U)
-        return self._mean_terms(U).astype(dtype), self._loading_terms(U).astype(dtype)
-
-    def _frame_variance(self, phi):
-        """Return how uncertain the frame of the latents is at some labels.
-
-        It makes n stars white, whose second moments scatter by ``1 / n`` for each of
-        their polynomials in the labels; half of that is in the latents.
-        """
-        k = self.n_components
-        variance = (k + 1) / (4 * self._n_fitted) * (np.square(phi).sum(axis=1) - 1)
-        return np.maximum(variance, 0)[:, None, None] * np.eye(k)
-
-    def _posterior(self, S, U, sigma, precision):
-        """Return means and covariances of z with a prior of given precision."""
-        k = self._n_latents
-        z, covariance = np.empty((len(S), k)), np.empty((len(S), k, k))
-        dtype = np.result_type(S.dtype, self.loadings_.dtype)
-        decoder = self._decoder
-        for start in range(0, len(S), ROWS):
-            rows = slice(start, start + ROWS)
-            phi_mean, phi = self._phi(U[rows], dtype)
-            residual = S[rows] - phi_mean @ decoder.mean
-            missing = np.isnan(residual)
-            residual[missing] = 0
-            variance = None
-            if sigma is not None:
-                variance = np.where(missing, 1, np.square(sigma[rows]))
-            likelihood = decoder.likelihood(residual, phi, variance, missing)
-            z[rows], covariance[rows] = combine(*likelihood, precision)
-        return z, covariance
-
-    def _decode(self, Z, U):
-        decoder, dtype = self._decoder, self.loadings_.dtype
-        spectra = np.empty((len(Z), self.mean_coef_.shape[1]), dtype=dtype)
-        for start in range(0, len(Z), ROWS):
-            rows = slice(start, start + ROWS)
-            phi_mean, phi = self._phi(U[rows], dtype)
-            spectra[rows] = decoder.decode(phi_mean, phi, Z[rows].astype(dtype))
-        return spectra
+    def _choose_sizes(self, U, n_bins):
+        """Return the number of components, and the degree of their loadings."""
+        k, degree = self.n_components, self.loading_degree
+        small = k == "auto", degree == "auto"
+        k = min(MAX_COMPONENTS, n_bins) if small[0] else k
+        degree = MAX_LOADING_DEGREE if small[1] else degree
+        n, n_mean = len(U), count(U, self.degree_)
+        if not any(small) or n_mean + k * count(U, degree) <= n:
+            return k, degree
+        if small[0]:
+            k = min(k, max(1, n // ROWS_PER_COMPONENT))
+        if small[1]:
+            while degree > 0 and n_mean + k * count(U, degree) > n / 2:
+                degree -= 1
+        return k, degree

@@ -5,6 +5,7 @@ from sklearn.utils.extmath import randomized_svd
 
 from ._factor_analysis_decoder import Decoder, combine
 from ._factor_analysis_frame import simplest_frame
+from ._factor_analysis_labels import Likelihood, mixture
 
 #: Rows at once where entries have weights of their own.
 ROWS = 128
@@ -29,29 +30,99 @@ class ConditionalEM:
         Number of latent variables.
     rng : RandomState
         For the start.
+    labels : UncertainLabels, default=None
+        Those that are not known exactly. At first, stars that have them all count
+        alone, if these determine the coefficients. `place_nodes` lets the others in.
+    terms : callable, default=None
+        ``terms(U) -> phi_mean, phi``, for these.
     """
 
-    def __init__(self, S, phi_mean, phi, sigma, n_components, rng):
+    def __init__(
+        self, S, phi_mean, phi, sigma, n_components, rng, labels=None, terms=None
+    ):
         self.S, self.sigma = S, sigma
         self.phi_mean, self.phi = phi_mean, phi
+        self.labels, self.terms = labels, terms
         missing = np.isnan(S)
         self.missing = missing if missing.any() else None
-        self.n_observed = len(S) - (0 if self.missing is None else missing.sum(axis=0))
         self.k = n_components
+        # a row of the terms is of one star; or some are, and share its weight
+        self.star, self.weight = slice(None), None
+        if labels is not None:
+            n_terms = phi_mean.shape[1] + n_components * phi.shape[1]
+            if labels.certain.sum() >= n_terms:
+                self.weight = labels.certain.astype(float)
+        self._count()
         self.decoder = self._start(rng)
         self.rank = np.ones(S.shape[1])
         self.z = None
 
+    def _count(self):
+        """Count stars, in all and in each bin."""
+        self.n = len(self.S)
+        if self.weight is not None and isinstance(self.star, slice):
+            self.n = self.weight.sum()
+        self.n_observed = self.n
+        if self.missing is not None:
+            seen = ~self.missing
+            if self.n < len(self.S):
+                seen = seen[self.weight > 0]
+            self.n_observed = seen.sum(axis=0)
+        if self.weight is not None:
+            self._gram = [
+                phi.T @ self._weighted(phi) / self.n
+                for phi in (self.phi_mean, self.phi)
+            ]
+
+    def _weighted(self, values):
+        """Return values of rows, by their weights."""
+        if self.weight is None:
+            return values
+        return values * self.weight.reshape(-1, *[1] * (values.ndim - 1))
+
+    def _coefficients(self, phi, values):
+        """Return the polynomials that fit values of the rows."""
+        products = phi.T @ self._weighted(values) / self.n
+        if self.weight is None:  # the polynomials are orthonormal
+            return products
+        gram = self._gram[0 if phi is self.phi_mean else 1]
+        return np.linalg.solve(gram, products)
+
+    def place_nodes(self, n_steps):
+        """Let stars without all labels in: their labels are where spectra say."""
+        dtype = self.S.dtype
+
+        def spectra(stars):
+            S, missing, variance = self._block(stars)
+            return S, self.decoder.weights(S.shape, variance, missing).astype(dtype)
+
+        likelihood = Likelihood(self.decoder, self.terms, spectra)
+        self.star, U, self.weight = self.labels.nodes(likelihood, n_steps)
+        self.phi_mean, self.phi = self.terms(U)
+        self._count()
+
+    def _of_stars(self, z, covariance):
+        """Return means and covariances of stars, of those of their nodes."""
+        if isinstance(self.star, slice):
+            return z, covariance
+        return mixture(z, covariance, self.star, self.weight, len(self.S))
+
     def _start(self, rng):
         """Begin with principal components of what the mean leaves."""
-        n = len(self.S)
+        n = self.n
         S = self.S
         if self.missing is not None:
-            mean = np.nansum(S, axis=0) / np.maximum(self.n_observed, 1)
+            n_seen = (~self.missing).sum(axis=0)
+            mean = np.nansum(S, axis=0) / np.maximum(n_seen, 1)
             S = np.where(self.missing, mean.astype(S.dtype), S)
         phi_mean = self.phi_mean.astype(S.dtype)
-        mean = phi_mean.T @ S / n
+        if self.weight is None:
+            mean = phi_mean.T @ S / n
+        else:
+            mean = self._coefficients(self.phi_mean, S).astype(S.dtype)
         residual = S - phi_mean @ mean
+        if self.weight is not None:
+            residual = self._weighted(residual).astype(S.dtype)
         _, size, axes = randomized_svd(
             residual,
             self.k,
@@ -76,22 +147,28 @@ class ConditionalEM:
         if self.missing is None:
             return square.mean(axis=0)
         square[self.missing] = 0
-        return square.sum(axis=0) / np.maximum(self.n_observed, 1)
+        return square.sum(axis=0) / np.maximum((~self.missing).sum(axis=0), 1)
+
+    def _block(self, stars):
+        """Return spectra with 0 for NaN, missing entries, and variances."""
+        block, missing = self.S[stars], None
+        if self.missing is not None:
+            missing = self.missing[stars]
+            block = np.where(missing, 0, block)
+        variance = None
+        if self.sigma is not None:
+            variance = np.square(self.sigma[stars])
+            if missing is not None:
+                variance = np.where(missing, 1, variance)
+        return block, missing, variance
 
     def _blocks(self):
         """Yield rows, spectra with 0 for NaN, terms, variances, missing entries."""
         dtype = self.S.dtype
-        for start in range(0, len(self.S), ROWS):
+        for start in range(0, len(self.phi), ROWS):
             rows = slice(start, start + ROWS)
-            block, missing = self.S[rows], None
-            if self.missing is not None:
-                missing = self.missing[rows]
-                block = np.where(missing, 0, block)
-            variance = None
-            if self.sigma is not None:
-                variance = np.square(self.sigma[rows])
-                if missing is not None:
-                    variance = np.where(missing, 1, variance)
+            stars = rows if isinstance(self.star, slice) else self.star[rows]
+            block, missing, variance = self._block(stars)
             yield (
                 rows,
                 block,
@@ -100,6 +177,12 @@ class ConditionalEM:
                 variance,
                 missing,
             )
+
+    def _counted(self, weights, rows):
+        """Return weights of entries, by those of their rows."""
+        if self.weight is None:
+            return weights
+        return weights * self.weight[rows, None].astype(self.S.dtype)
 
     def step(self, whiten_freely):
         """Take one pass of expectation and maximisation.
@@ -113,6 +196,7 @@ class ConditionalEM:
         z, covariance = self._align(z, covariance, whiten_freely)
         # what the start has not found yet is not to be taken for noise
         self._maximise(z, covariance, shrinking=not whiten_freely)
+        z, covariance = self._of_stars(z, covariance)
         change = np.inf
         if self.z is not None:
             change = np.sqrt(np.mean((z - self.z) ** 2))
@@ -123,7 +207,7 @@ class ConditionalEM:
 
     def _expect(self):
         """Return posterior means and covariances; update the noise of the bins."""
-        n, k = len(self.S), self.k
+        n, k = len(self.phi), self.k
         dtype = self.S.dtype
         z, covariance = np.empty((n, k)), np.empty((n, k, k))
         squares = np.zeros(self.S.shape[1])
@@ -148,6 +232,9 @@ class ConditionalEM:
                 # no single entry is to decide
                 least = np.maximum(variance, 0.01 * np.median(variance))
                 v = self.decoder.weights(square.shape, least, missing) ** 2
+            if self.weight is not None:
+                v = self._counted(np.broadcast_to(v, square.shape), rows)
+            if variance is not None:
                 known += (v * variance).sum(axis=0, dtype=np.float64)
             squares += (v * square).sum(axis=0, dtype=np.float64)
             weight += np.broadcast_to(v, square.shape).sum(axis=0, dtype=np.float64)
@@ -156,7 +243,7 @@ class ConditionalEM:
 
     def _spread(self, covariance):
         """Return the mean variance that uncertain latents give to each bin."""
-        H = self._covariance_terms(covariance) / len(self.S)
+        H = self._covariance_terms(covariance) / self.n
         flat = self.decoder.loadings.reshape(len(H), -1)
         return np.einsum("ip,ip->p", flat, H.astype(flat.dtype) @ flat)
 
@@ -164,7 +251,7 @@ class ConditionalEM:
         """Return the sum over rows of products of terms with posterior covariances."""
         b, k = self.phi.shape[1], self.k
         pairs = (self.phi[:, :, None] * self.phi[:, None, :]).reshape(-1, b * b)
-        H = pairs.T @ covariance.reshape(-1, k * k)
+        H = pairs.T @ self._weighted(covariance).reshape(-1, k * k)
         return H.reshape(b, b, k, k).transpose(0, 2, 1, 3).reshape(b * k, b * k)
 
     def _update_noise(self, squares, known, weight, spread):
@@ -195,26 +282,27 @@ class ConditionalEM:
             rotation = simplest_frame(self.decoder.loadings, noise, self.phi)
             z = np.matmul(rotation, z[..., None])[..., 0]
             covariance = rotation @ covariance @ rotation.transpose(0, 2, 1)
-        z = z - self.phi_mean @ (self.phi_mean.T @ z / len(z))
+        z = z - self.phi_mean @ self._coefficients(self.phi_mean, z)
         return self._whiten(z, covariance, whiten_freely)
 
     def _whiten(self, z, covariance, freely):
         """Give latents the covariance I at all labels, beyond the sample's scatter."""
-        n, k = z.shape
-        second = (z[:, :, None] * z[:, None, :] + covariance).reshape(n, -1)
-        coefficients = self.phi.T @ second / n
+        n, k = self.n, z.shape[1]
+        second = (z[:, :, None] * z[:, None, :] + covariance).reshape(len(z), -1)
+        coefficients = self._coefficients(self.phi, second)
         if not freely:
             # James and Stein: what would be there by chance
             chance = k * (k + 1) / n
             found = (coefficients[1:] ** 2).sum(axis=1)
             coefficients[1:] *= np.maximum(1 - chance / found, 0)[:, None]
-        values, vectors = np.linalg.eigh((self.phi @ coefficients).reshape(n, k, k))
+        values, vectors = np.linalg.eigh((self.phi @ coefficients).reshape(-1, k, k))
         scale = 1 / np.sqrt(np.clip(values, 0.2, 5.0))
         whitening = np.matmul(vectors * scale[:, None], vectors.transpose(0, 2, 1))
         z = np.matmul(whitening, z[..., None])[..., 0]
         covariance = whitening @ covariance @ whitening
         # exactly white on the whole
-        values, vectors = np.linalg.eigh((z.T @ z + covariance.sum(axis=0)) / n)
+        total = z.T @ self._weighted(z) + self._weighted(covariance).sum(axis=0)
+        values, vectors = np.linalg.eigh(total / n)
         values = np.maximum(values, 1e-6)
         whitening = (vectors / np.sqrt(values)) @ vectors.T
         return z @ whitening, whitening @ covariance @ whitening
@@ -239,15 +327,18 @@ class ConditionalEM:
             terms = Decoder.terms(phi_mean, phi, z[rows].astype(dtype))
             residual = block - terms @ old
             weights = self.decoder.weights(block.shape, variance, missing)
+            weights = self._counted(weights, rows)
             if variance is not None or missing is not None:
                 residual = residual * weights
+            elif self.weight is not None:
+                residual = self._counted(residual, rows)
             total += weights.sum(axis=0, dtype=np.float64)
             gradient += terms.T @ residual
-            normal += terms.T @ terms
+            normal += terms.T @ self._counted(terms, rows)
         total = np.maximum(total, np.finfo(np.float64).tiny)
         own_weights = self.sigma is not None or self.missing is not None
         if own_weights:
-            gradient /= total / len(self.S)
+            gradient /= total / self.n
         gradient[m:] -= H @ old[m:]
         ridge = 1e-8 * np.trace(normal) / len(normal)
         step = np.linalg.solve(normal + ridge * np.eye(len(normal)), gradient)
@@ -271,8 +362,9 @@ class ConditionalEM:
         for rows, block, phi_mean, phi, variance, missing in self._blocks():
             change = Decoder.terms(phi_mean, phi, z[rows].astype(dtype)) @ single
             weights = self.decoder.weights(block.shape, variance, missing)
+            weights = self._counted(weights, rows)
             curvature += (weights * change**2).sum(axis=0, dtype=np.float64)
-        curvature /= total / len(self.S)
+        curvature /= total / self.n
         curvature += np.einsum("ip,ip->p", step[m:], H @ step[m:])
         slope = np.einsum("ip,ip->p", step, gradient)
         return slope / np.maximum(curvature, np.finfo(np.float64).tiny)

@@ -46,7 +46,7 @@ class FaderDisentangler(AdversarialDisentangler):
         out, down to twice `n_components`; there are not more than bins, nor (beyond
         that) than a third of the stars.
     degree : int or "auto", default="auto"
-        Highest total degree of that polynomial; "auto" is 4, or as high as two stars
+        Highest total degree of that polynomial; "auto" is 4, or as high as five stars
         for each term of it allow.
     noise : "auto" or float, default="auto"
         Standard deviation of noise that is drawn anew for each star and step, in units

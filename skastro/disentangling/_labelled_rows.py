@@ -233,7 +233,7 @@ class LabelledRows:
         if not len(indices):
             return sigma, None
         if sigma.shape in ((p,), (1, p), (n, p)):
-            return sigma[..., spectra], sigma[..., indices]
+            return np.take(sigma, spectra, axis=-1), np.take(sigma, indices, axis=-1)
         if sigma.shape not in ((), (n, 1), (len(spectra),), (n, len(spectra))):
             raise ValueError(
                 f"`sigma` must have the shape of X, {shape}, labels included, or that"

@@ -295,6 +295,12 @@ class AdversarialDisentangler(LongFit, ConditionedTransformer):
             S[rows] = self._inputs.decode(x, labels)
         return S
 
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        # a network that sees every bin has no place for a gap
+        tags.input_tags.allow_nan = isinstance(self.input_scaling, str)
+        return tags
+
 
 def _plain(value):
     """Return a parameter such that equal values are written alike."""

@@ -367,7 +367,8 @@ def train(
         name = "adversary_loss"
         callbacks.insert(0, (name, PassthroughScoring(name, on_train=True)))
     watched = EpochSteps(progress)
-    callbacks += [("short_history", ShortHistory()), ("watched", watched)]
+    last = "watched", watched
+    callbacks += [("short_history", ShortHistory()), last]
     checkpoint = None
     if estimator.checkpoint is not None:
         checkpoint = Checkpoint(estimator.checkpoint, fingerprint, seed)
@@ -397,7 +398,7 @@ def train(
         with training_threads(net.module_, device):
             fit_epochs(net, [tensor(a, device) for a in tensors], checkpoint, watched)
     # the course of this fit is no part of the net
-    net.callbacks = [pair for pair in net.callbacks if pair[1] is not watched]
+    net.callbacks = [entry for entry in net.callbacks if entry is not last]
     net.callbacks_ = [pair for pair in net.callbacks_ if pair[1] is not watched]
     # what a trained network has no more need of
     net.train_split = None

@@ -37,8 +37,8 @@ class PolyDisentangler(ConditionedTransformer):
         ``slice(-3, None)`` for three labels at the end. The others are the bins of the
         spectrum. None if labels are given beside X, as ``conditions``.
     degree : int or "auto", default="auto"
-        Highest total degree of the polynomial. "auto" is 4, or what is less and has no
-        more than half as many polynomials as there are stars.
+        Highest total degree of the polynomial. "auto" is the highest, from 1 to 4, of
+        which there are at least 5 stars for each polynomial.
     n_components : int or "auto", default="auto"
         Number of principal components of the residuals. "auto" is 50, but not more
         than a third of the stars, or than bins.

@@ -3,6 +3,9 @@
 import numpy as np
 from sklearn.preprocessing import PolynomialFeatures
 
+#: Rows for each polynomial, of which `degree_for` does not take fewer.
+ROWS_PER_POLYNOMIAL = 5
+
 
 class OrthonormalPolynomials:
     """Polynomials of several variables whose mean products are the unit matrix.
@@ -84,6 +87,10 @@ def determined(powers, U):
 
 
 def degree_for(U, most):
-    """Return the degree that two stars for each polynomial allow, at most `most`."""
-    allowed = [d for d in range(2, most + 1) if 2 * count(U, d) <= len(U)]
+    """Return the degree that five stars for each polynomial allow, at most `most`."""
+    allowed = [
+        degree
+        for degree in range(2, most + 1)
+        if ROWS_PER_POLYNOMIAL * count(U, degree) <= len(U)
+    ]
     return max(allowed, default=1)
