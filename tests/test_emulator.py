@@ -467,7 +467,7 @@ def test_a_new_design_of_the_same_prior_is_in_the_domain(space, n, seed):
     again = space.sample_latin_hypercube(n, random_state=seed + 1)
     inside = (again >= domain[0]) & (again <= domain[1])
     assert inside[:, bounded].all()
-    assert inside.mean() > 0.99
+    assert inside.mean() > 0.95  # of distributions without an end
 
 
 def test_callbacks_see_and_do_not_change_networks():

@@ -234,8 +234,8 @@ class TwinKFold(_Folds):
     >>> y = ["a", "b", "a", None, None, "b"]
     >>> for train, test in TwinKFold(2).split(None, y):
     ...     print(train, test)
-    [0 2 4] [1 3 5]
-    [1 3 5] [0 2 4]
+    [0 2 3] [1 4 5]
+    [1 4 5] [0 2 3]
     """
 
     def split(self, X, y=None, groups=None):
