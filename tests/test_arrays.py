@@ -13,14 +13,13 @@ from sklearn.base import BaseEstimator
 
 from skastro.utils.arrays import (
     as_matrix,
-    broadcast_errors,
-    check_errors,
     named,
     plain,
     power_of_two,
     refuse_errors_as_y,
     validate,
 )
+from skastro.utils.sigma import broadcast_errors, check_errors
 
 BAD = 1000.0
 VALUES = np.array([[1.0, BAD], [BAD, 4.0], [5.0, 6.0]])

@@ -21,7 +21,8 @@ from skastro.testing import (
     check_single_precision,
     check_tables,
 )
-from skastro.utils.arrays import check_errors, validate
+from skastro.utils.arrays import validate
+from skastro.utils.sigma import check_errors
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(40, 3)) + 5

@@ -9,9 +9,10 @@ from sklearn.exceptions import UndefinedMetricWarning
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils.arrays import as_matrix, check_errors, refuse_errors_as_y, validate
+from ..utils.arrays import as_matrix, refuse_errors_as_y, validate
 from ..utils.estimator import SkastroEstimator
 from ..utils.progress import FRAMES, LongFit, Progress, long_fit
+from ..utils.sigma import check_errors
 from ..utils.sklearn_names import Interval, _fit_context
 from ._nmf_runs import many, refit
 

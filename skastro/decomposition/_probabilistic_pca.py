@@ -8,9 +8,10 @@ from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
 from ..utils import uncertain
-from ..utils.arrays import as_matrix, broadcast_errors, refuse_errors_as_y
+from ..utils.arrays import as_matrix, refuse_errors_as_y
 from ..utils.estimator import SkastroEstimator
 from ..utils.progress import LongFit, Progress, long_fit
+from ..utils.sigma import broadcast_errors
 from ..utils.sklearn_names import Interval, _fit_context
 from ._ppca_fit import Fit
 from ._ppca_likelihood import covariance_operator, observed

@@ -6,8 +6,9 @@ from typing import NamedTuple
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ..utils.arrays import check_errors, plain, refuse_errors_as_y, validate
+from ..utils.arrays import plain, refuse_errors_as_y, validate
 from ..utils.progress import FRAMES
+from ..utils.sigma import check_errors
 from ._labels import Labels, check_names, find_columns, label_columns, label_errors
 
 #: How far beyond the range of training, in units of it, labels may be without warning.

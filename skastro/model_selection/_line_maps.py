@@ -10,8 +10,9 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..decomposition._nmf_base import BlendedMaps
 from ..decomposition._nmf_consensus import consensus
-from ..utils.arrays import as_matrix, check_errors
+from ..utils.arrays import as_matrix
 from ..utils.scorers import scorer
+from ..utils.sigma import check_errors
 
 #: Entries that `held_out_entries_scorer` leaves out, and how often.
 _SCORER_FRACTION, _SCORER_SPLITS = 0.1, 3

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..utils.arrays import as_matrix, broadcast_errors, plain
+from ..utils.arrays import as_matrix, plain
+from ..utils.sigma import broadcast_errors
 
 
 def append_conditions(spectra, conditions, *, sigma=None, condition_sigma=None):

@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from ..utils.arrays import broadcast_errors, plain, refuse_cube, refuse_units
+from ..utils.arrays import plain, refuse_cube, refuse_units
+from ..utils.sigma import broadcast_errors
 
 
 def censor_pixels(flux, flux_err, max_error=0.05, mask=None, bad_bits=None):

@@ -1,6 +1,5 @@
 """Properties that estimators and pipelines must have, ready to be tested."""
 
-import contextlib
 import inspect
 import pickle
 
@@ -24,11 +23,9 @@ def _takes(method, name):
     return any(p.name == name or p.kind == p.VAR_KEYWORD for p in parameters)
 
 
-@contextlib.contextmanager
 def _routing(metadata):
     """Let metadata pass through pipelines, where there are any."""
-    with sklearn.config_context(enable_metadata_routing=bool(metadata)):
-        yield
+    return sklearn.config_context(enable_metadata_routing=bool(metadata))
 
 
 def _present(metadata):

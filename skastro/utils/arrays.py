@@ -4,8 +4,7 @@ Every estimator and every function that takes arrays lets them in here. Masks of
 ``numpy.ma``, ``astropy.utils.masked`` and masked columns become NaN where that is
 allowed, and are refused by name where not. Whole tables become arrays that keep the
 names of their columns. What carries a unit is converted where the unit is known and
-refused where none is; numpy would strip it in silence. Errors are of the shape of X,
-and an infinite one says that nothing was observed.
+refused where none is; numpy would strip it in silence.
 """
 
 import math
@@ -342,100 +341,6 @@ def refuse_errors_as_y(estimator, X, y):
 def _shape(values):
     shape = getattr(values, "shape", None)
     return tuple(np.asarray(values).shape if shape is None else shape)
-
-
-# -- errors
-
-
-def broadcast_errors(sigma, shape, name="sigma", of="X"):
-    """Return errors of the shape of X, of which one may serve for many entries.
-
-    Parameters
-    ----------
-    sigma : array-like
-        One value; one for each column, of shape (n_features,); one for each row, of
-        shape (n_samples, 1); or one for each entry. A file that slices like an array
-        is left as it is.
-    shape : tuple of int
-        Of X.
-    name : str, default="sigma"
-        The parameter's name.
-    of : str, default="X"
-        The name of X.
-
-    Returns
-    -------
-    sigma : array of shape (n_samples, n_features)
-        NaN where masked; may be a view that repeats values, so read only.
-
-    Raises
-    ------
-    TypeError
-        If it carries a unit.
-    ValueError
-        If it has another shape.
-    """
-    sigma = plain(sigma, name)
-    if not (hasattr(sigma, "shape") and hasattr(sigma, "dtype")):
-        sigma = np.asarray(sigma)
-    given, shape = tuple(sigma.shape), tuple(shape)
-    if given == shape:
-        return sigma
-    if given in ((), (1,), shape[1:], (1, *shape[1:]), (shape[0], 1)):
-        return np.broadcast_to(np.asarray(sigma), shape)
-    raise ValueError(
-        f"`{name}` must have the shape of {of}, {shape}, got {given}: one 1-sigma error"
-        " for each entry; or one for all, or one for each column."
-    )
-
-
-def check_errors(sigma, X, name="sigma", allow_zero=False):
-    """Let errors in, and say of which entries they tell that nothing was observed.
-
-    Parameters
-    ----------
-    sigma : array-like
-        1-sigma errors, in a shape that `broadcast_errors` takes. Infinity means not
-        observed, as an inverse variance of 0 does. Any value will do where X is NaN.
-    X : ndarray of shape (n_samples, n_features)
-        Data, NaN where missing.
-    name : str, default="sigma"
-        The parameter's name.
-    allow_zero : bool, default=False
-        Whether an error may be zero.
-
-    Returns
-    -------
-    sigma : ndarray of shape (n_samples, n_features)
-        In the precision of X; 1 where X, as returned, is NaN.
-    X : ndarray of shape (n_samples, n_features)
-        With NaN where `sigma` is infinite; the same array if it is nowhere.
-
-    Raises
-    ------
-    TypeError
-        If it carries a unit.
-    ValueError
-        If it has another shape, or is not positive where X is observed.
-    """
-    sigma = np.array(broadcast_errors(sigma, X.shape, name), dtype=X.dtype, order="C")
-    unseen = np.isposinf(sigma)
-    observed = ~np.isnan(X)
-    if np.any(unseen & observed):
-        X = np.where(unseen, np.asarray(np.nan, dtype=X.dtype), X)
-        observed &= ~unseen
-    good = (sigma >= 0) if allow_zero else (sigma > 0)
-    bad = observed & ~good
-    if bad.any():
-        row, column = np.argwhere(bad)[0]
-        raise ValueError(
-            f"`{name}` must be {'zero or positive' if allow_zero else 'positive'} where"
-            f" X is observed, got {sigma[row, column]} in row {row}, column {column}"
-            f" ({int(bad.sum())} in all); set such an entry of X to NaN, or its error"
-            " to infinity, if it is to be ignored."
-        )
-    sigma[~observed] = 1
-    return sigma, X
 
 
 def as_matrix(values, name, *, allow_nan=True, **checks):
