@@ -88,15 +88,15 @@ def twins(seed, args):
     """Compare latents of twins, some of whose spectra are poor."""
     rng = np.random.default_rng(seed)
     data = make_twin_spectra(args.pairs, snr=None, random_state=seed)
-    bins = np.sort(np.argsort(-data.X.std(axis=0))[:1000])
-    sigma = uneven((len(data.X), 1000), rng, 0.003, 0.03)
+    bins = np.sort(np.argsort(-data.X.std(axis=0))[:500])
+    sigma = uneven((len(data.X), 500), rng, 0.003, 0.03)
     X = data.X[:, bins] + sigma * rng.normal(size=sigma.shape)
     for aware in (False, True):
         scorer = twin_recovery_scorer.set_score_request(sigma=aware, conditions=True)
         metadata = {"conditions": data.u} | ({"sigma": sigma} if aware else {})
         yield nested(
             disentangler(aware),
-            {"n_components": [6, 12, 18]},
+            {"n_components": [6, 12]},
             scorer,
             TwinKFold,
             X,
@@ -110,7 +110,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--field", type=int, default=1500)
-    parser.add_argument("--pairs", type=int, default=1000)
+    parser.add_argument("--pairs", type=int, default=500)
     parser.add_argument("--n-jobs", type=int, default=2)
     args = parser.parse_args()
     sections = []
