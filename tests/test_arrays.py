@@ -183,6 +183,12 @@ def test_errors_of_another_shape_are_refused():
         check_errors(np.ones(3), VALUES)
 
 
+@pytest.mark.parametrize("given", ["0.1", 0.1 + 1j, [None, 0.1], True])
+def test_errors_are_numbers(given):
+    with pytest.raises(TypeError, match="`sigma` must hold numbers"):
+        check_errors(given, VALUES)
+
+
 def test_infinite_errors_mean_not_observed():
     sigma = np.where(MASK, np.inf, 0.1)
     errors, X = check_errors(sigma, VALUES)

@@ -29,13 +29,18 @@ def broadcast_errors(sigma, shape, name="sigma", of="X"):
     Raises
     ------
     TypeError
-        If it carries a unit.
+        If it carries a unit, or holds no numbers.
     ValueError
         If it has another shape.
     """
     sigma = plain(sigma, name)
     if not (hasattr(sigma, "shape") and hasattr(sigma, "dtype")):
         sigma = np.asarray(sigma)
+    if sigma.dtype.kind not in "fiu":
+        raise TypeError(
+            f"`{name}` must hold numbers, one 1-sigma error for each entry, got"
+            f" {sigma.dtype}."
+        )
     given, shape = tuple(sigma.shape), tuple(shape)
     if given == shape:
         return sigma
