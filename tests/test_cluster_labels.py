@@ -43,6 +43,9 @@ KINDS = {
     "nullable": pd.Series(np.where(CODES < 0, None, CODES), dtype="Int64"),
     "pandas strings": pd.Series(names(None), dtype="string"),
     "polars": polars.Series(names(None).tolist()),
+    "list with NaN": [x if x is not None else np.nan for x in names(None)],
+    "list of strings": CODES.astype(str).tolist(),
+    "beside floats": pd.Series([x if x is not None else -1.0 for x in names(None)]),
     "beside numbers": np.where(CODES < 0, -1, names("")).astype(object),
 }
 
@@ -61,6 +64,11 @@ def test_only_missing_labels_are_of_the_field_where_none_is_named():
     assert_array_equal(read_clusters(y, None).codes, [0, 0, 1, 1, -1])
     assert_array_equal(read_clusters(y, np.nan).codes, [0, 0, 1, 1, -1])
     assert_array_equal(read_clusters(y).codes, [-1, -1, 0, 0, -1])
+
+
+def test_large_numbers_are_told_apart():
+    a = 2**60
+    assert_array_equal(read_clusters([a, a + 1, a, a + 1], a).codes, [-1, 0, -1, 0])
 
 
 def test_a_field_under_another_name_is_noticed():

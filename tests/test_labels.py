@@ -575,3 +575,25 @@ def test_callbacks_see_the_passes_and_may_end_the_fit(capsys):
     assert_array_equal(stopped.loadings_, expected.loadings_)
     cfa(max_iter=2, verbose=1).fit(S, conditions=u)
     assert "2/2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("k", "n_labels"), [(1, 1), (2, 2), (3, 2)])
+def test_covariances_are_not_taken_for_labels(k, n_labels):
+    """Also where they are as many: a value and its variance, a value and a label."""
+    S, u, _ = stars(400)
+    u = u[:, :n_labels]
+    model = ConditionalFactorAnalysis(
+        n_components=k,
+        degree=1,
+        loading_degree=1,
+        max_iter=4,
+        with_covariance=True,
+        random_state=0,
+    ).fit(S, conditions=u)
+    packed = model.transform(S, conditions=u)
+    mean = model.inverse_transform(packed)
+    np.testing.assert_array_equal(model.inverse_transform(packed[:, :k]), mean)
+    own = model.inverse_transform(packed, conditions=u)
+    appended = append_conditions(packed, u)
+    np.testing.assert_allclose(model.inverse_transform(appended), own)
+    assert np.var(S - own) < np.var(S - mean)

@@ -96,7 +96,8 @@ class ConditionedTransformer(
         ----------
         X : array-like of shape (n_samples, n_components) or \
                 (n_samples, n_components + n_conditions)
-            Latent variables; labels may follow them, in the order of `fit`, as
+            Latent variables, as `transform` returns them, covariances included, which
+            are not used. Labels may follow, in the order of `fit`, as
             :func:`~skastro.preprocessing.append_conditions` puts them.
         conditions : array-like of shape (n_samples, n_conditions) or \
                 (n_conditions,), default=None
@@ -114,8 +115,11 @@ class ConditionedTransformer(
         check_is_fitted(self)
         X = as_matrix(X, "X", allow_nan=False)
         k, count = self._n_latents, self._labels.n_given
-        appended = X.shape[1] == k + count and not self._labels.has_kinds
-        if X.shape[1] != k and not appended:
+        packed, width = self._n_features_out, X.shape[1]
+        # covariances, and not labels, where both would be as wide
+        appended = width in (k + count, packed + count) and width != packed
+        appended &= not self._labels.has_kinds
+        if width not in (k, packed) and not appended:
             kinds = (
                 ", which are not all numbers: give conditions=..."
                 if self._labels.has_kinds
@@ -131,7 +135,7 @@ class ConditionedTransformer(
                 " leave out one."
             )
         if appended:
-            conditions = X[:, k:].astype(np.float64)
+            conditions = X[:, -count:].astype(np.float64)
         if conditions is None:
             U = np.broadcast_to(
                 self.condition_mean_, (len(X), len(self.condition_mean_))

@@ -84,8 +84,7 @@ def read_clusters(y, field_label=-1, *, guess=True):
         field, one label holds more than half of the stars and more than ten times as
         many as the median of the others, and there are three labels or more.
     """
-    values, missing = _read(y)
-    field = missing | _equal(values, field_label)
+    values, missing, field = _read(y, field_label)
     labels, inverse, counts = np.unique(
         values[~field], return_inverse=True, return_counts=True
     )
@@ -104,8 +103,8 @@ def read_clusters(y, field_label=-1, *, guess=True):
     return Clusters(codes, labels, counts)
 
 
-def _read(y):
-    """Return labels as an array that can be sorted, and which are missing."""
+def _read(y, field_label):
+    """Return labels as an array that can be sorted, which are missing, who is field."""
     if y is None:
         # the second half is what scikit-learn's checks look for
         raise ValueError(
@@ -114,7 +113,8 @@ def _read(y):
         )
     refuse_units(y, "y")
     mask, y = mask_of(y)
-    if hasattr(y, "iloc") or hasattr(y, "to_numpy"):  # pandas, polars
+    if isinstance(y, (list, tuple)) or hasattr(y, "iloc") or hasattr(y, "to_numpy"):
+        # numpy would make text of a missing label among names
         y = np.asarray(y, dtype=object)
     values = column_or_1d(y, warn=True)
     missing = np.zeros(len(values), bool) if mask is None else np.ravel(mask).copy()
@@ -123,20 +123,33 @@ def _read(y):
         missing |= np.isnan(values)
     elif kind == "O":
         missing |= np.array([_is_missing(value) for value in values], dtype=bool)
-        known = list(values[~missing])
-        whole = all(isinstance(value, (int, np.integer)) for value in known)
-        numbers = whole or all(isinstance(v, (int, float, np.number)) for v in known)
-        dtype = int if whole else float if numbers else str
-        values = np.zeros(len(values), dtype if dtype is not str else object)
-        values[~missing] = known if numbers else [_text(value) for value in known]
-        values = values if numbers else np.where(missing, "", values).astype(str)
+        values = _uniform(values, missing)
     elif kind == "S":
         values = np.char.decode(values, "utf-8")
-    return values, missing
+    return values, missing, missing | _equal(values, field_label)
+
+
+def _uniform(values, missing):
+    """Return labels of any kind as numbers, if all of them are, or as text."""
+    known = list(values[~missing])
+    if all(isinstance(value, (int, np.integer)) for value in known):
+        found = np.zeros(len(values), dtype=int)
+    elif all(isinstance(value, (int, float, np.number)) for value in known):
+        found = np.zeros(len(values), dtype=float)
+    else:
+        found = np.full(len(values), "", dtype=object)
+        known = [_text(value) for value in known]
+    found[~missing] = known
+    return found.astype(str) if found.dtype.kind == "O" else found
 
 
 def _text(value):
-    return value.decode() if isinstance(value, bytes) else str(value)
+    """Return a label as text; -1.0 is -1."""
+    if isinstance(value, bytes):
+        return value.decode()
+    if isinstance(value, (float, np.floating)) and value == int(value):
+        return str(int(value))
+    return str(value)
 
 
 def _is_missing(value):
@@ -153,8 +166,10 @@ def _equal(values, field_label):
     if _is_missing(field_label):
         return np.zeros(len(values), dtype=bool)
     if values.dtype.kind in "UT":
-        return values == str(field_label)
-    try:
-        return values == float(field_label)
-    except ValueError:
-        return np.zeros(len(values), dtype=bool)
+        return values == _text(field_label)
+    if isinstance(field_label, str):
+        try:
+            field_label = float(field_label)
+        except ValueError:
+            return np.zeros(len(values), dtype=bool)
+    return values == field_label
