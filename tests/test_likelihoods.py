@@ -84,6 +84,81 @@ def test_calibration_is_integrated_over(predicted, limit, scatter):
         assert_allclose(value, np.log(parts).sum(), rtol=1e-5)
 
 
+@pytest.mark.parametrize("degrees_of_freedom", [None, 3.0])
+def test_exact_limits_are_steps(predicted, degrees_of_freedom):
+    sigma = np.where(LIMIT, 0.0, SIGMA)
+    kind = {"degrees_of_freedom": degrees_of_freedom}
+    values = Likelihood(Y, sigma, upper_limit=LIMIT, **kind)(predicted)
+    found = ~LIMIT
+    alone = Likelihood(Y[found], SIGMA[found], **kind)(predicted[:, found])
+    below = predicted[:, 2] <= Y[2]
+    assert 10 < below.sum() < 40
+    assert_allclose(values[below], alone[below])
+    assert np.isneginf(values[~below]).all()
+    # where the model has an error of its own, nothing is exact
+    soft = Likelihood(Y, sigma, upper_limit=LIMIT, **kind)(predicted, 0.1 * predicted)
+    assert np.isfinite(soft).all()
+
+
+@pytest.mark.parametrize("scatter", [0.02, 0.3])
+@pytest.mark.parametrize(
+    ("limit", "sigma"),
+    [
+        # bands of a detection and an exact limit, and of limits of either kind
+        ([0, 0, 1, 0], [0.1, 0.3, 0.0, 0.4]),
+        ([1, 1, 1, 0], [0.0, 0.3, 0.0, 0.4]),
+        ([1, 1, 1, 1], [0.0, 0.0, 0.0, 0.4]),
+    ],
+)
+def test_calibration_with_exact_limits(predicted, limit, sigma, scatter):
+    """Against an integral over the factors that exact limits leave."""
+    limit, sigma = np.array(limit, dtype=bool), np.array(sigma)
+    predicted = predicted[:6].copy()
+    predicted[0, 0] *= -1  # a limit of the factor from below
+    likelihood = Likelihood(
+        Y, sigma, upper_limit=limit, calibration_error=scatter, band=BAND
+    )
+    c = np.linspace(-9, 9, 400_001) * scatter
+
+    def of_band(f, band):
+        log_density = stats.norm.logpdf(c, scale=scatter)
+        for i in np.flatnonzero(BAND == band):
+            line = f[i] * (1 + c)
+            if limit[i] and sigma[i] == 0:
+                log_density = np.where(line <= Y[i], log_density, -np.inf)
+            elif limit[i]:
+                log_density = log_density + stats.norm.logcdf((Y[i] - line) / sigma[i])
+            else:
+                log_density = log_density + stats.norm.logpdf(Y[i], line, sigma[i])
+        return np.log(np.sum(np.exp(log_density)) * (c[1] - c[0]))
+
+    with np.errstate(divide="ignore"):
+        expected = np.array([of_band(f, 0) + of_band(f, 1) for f in predicted])
+    possible = np.isfinite(expected)
+    assert possible.sum() >= 4
+    assert_allclose(likelihood(predicted)[possible], expected[possible], rtol=2e-3)
+
+
+def test_calibration_far_beyond_exact_limits():
+    """The likelihood goes on falling where the limits are many sigma away."""
+    likelihood = Likelihood(
+        Y, np.zeros(4), upper_limit=np.ones(4, bool), calibration_error=0.02, band=BAND
+    )
+    values = likelihood(np.array([1.1, 10.0, 1e3, 1e8])[:, None] * Y)
+    assert np.isfinite(values).all() and (np.diff(values) < 0).all()
+    # of band 0 all predictions exceed by 10 %: one tail, far out, of the factor
+    expected = 2 * stats.norm.logcdf((1 / 1.1 - 1) / 0.02)
+    assert_allclose(values[0], expected, rtol=1e-6)
+
+
+def test_excluded_models_climb_to_the_limits():
+    likelihood = Likelihood(Y, np.where(LIMIT, 0.0, SIGMA), upper_limit=LIMIT)
+    far = np.tile(Y, (4, 1))
+    far[:, 2] = Y[2] + np.array([1e-3, 1.0, 30.0, 1e25])
+    values = likelihood.excluded(far)
+    assert (np.diff(values) < 0).all() and (values < -1e89).all()
+
+
 def test_calibration_is_a_covariance(predicted):
     """Without limits it is a Gaussian whose covariance has a common part."""
     values = Likelihood(Y, SIGMA, calibration_error=0.2, band=BAND)(predicted)
@@ -142,6 +217,56 @@ def test_upper_limits_hold_from_above_only():
     limits = fit_level(y, 0.1, {"upper_limit": [True] * 3}).posterior_
     low, high = limits.quantile([0.01, 0.99])
     assert low[0] < -9 and 1.7 < high[0] < 2.1
+
+
+@pytest.mark.parametrize("sampler", ["region", "slice", "importance"])
+@pytest.mark.parametrize("limit", [0.5, -9.98])
+def test_limits_without_errors(sampler, limit):
+    """The posterior is the prior below the limit, be that a thousandth of it."""
+    found = fit_level(
+        np.array([limit, 3.0]),
+        None,
+        {"upper_limit": [True, True], "sigma": [np.nan, np.inf]},
+        sampler=sampler,
+    )
+    samples = found.posterior_.samples
+    assert samples.max() <= limit
+    assert_allclose(samples.mean(), (limit - 10) / 2, atol=0.07 * (limit + 10))
+    log_evidence = np.log((limit + 10) / 20)
+    assert abs(found.log_evidence_ - log_evidence) < 4 * found.log_evidence_err_ + 0.01
+
+
+def test_limits_without_errors_in_every_likelihood():
+    y = np.array([4.0, 4.0, 3.0])
+    limit = {"upper_limit": [False, False, True]}
+    also = limit | {"sigma": np.ma.masked_invalid([1.0, 1.0, np.nan])}
+    for parameters in ({}, {"degrees_of_freedom": 3}):
+        samples = fit_level(y, None, also, **parameters).posterior_.samples
+        assert 2.8 < samples.max() <= 3.0
+    # against sums over level and factor, of a band of its own or the detections'
+    level, c = np.meshgrid(np.linspace(-10, 10, 2001), np.linspace(-2, 2, 2001))
+    line, prior = level * (1 + c), stats.norm.pdf(c, scale=0.3)
+    found, below = stats.norm.pdf(4.0, line) ** 2 * prior, line <= 3.0
+    together = (found * below).sum(axis=0)
+    apart = found.sum(axis=0) * (prior * below).sum(axis=0)
+    for band, density in (([0, 0, 0], together), ([0, 0, 1], apart)):
+        posterior = fit_level(
+            y, None, also | {"band": band}, calibration_error=0.3
+        ).posterior_
+        mean = np.average(level[0], weights=density)
+        std = np.average((level[0] - mean) ** 2, weights=density) ** 0.5
+        n = posterior.effective_sample_size
+        assert abs(posterior.mean()[0] - mean) < 4 * std * n**-0.5
+        assert abs(posterior.std()[0] / std - 1) < 0.1
+    # below the prior, there is nothing
+    with pytest.raises(ValueError, match="below all upper limits that"):
+        fit_level(np.array([-11.0]), None, {"upper_limit": [True], "sigma": [np.inf]})
+    for error in (0.0, -1.0):
+        with pytest.raises(ValueError, match=r"`sigma` must be positive.* for line 2"):
+            fit_level(y, None, limit | {"sigma": [1.0, 1.0, error]})
+    # of weight zero, it is no limit but left out
+    left_out = fit_level(y, None, limit | {"sample_weight": [1, 1, 0]})
+    assert np.mean(left_out.posterior_.samples > 3.5) > 0.3
 
 
 def test_common_calibration_does_not_average_down():

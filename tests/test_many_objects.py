@@ -370,6 +370,47 @@ def test_unreadable_points_start_again(gaussian, tmp_path):
     assert again.log_evidence_ == first.log_evidence_
 
 
+class Watcher:
+    """A callback that counts steps, and would end the fit at the first."""
+
+    def __init__(self):
+        self.n_steps = 0
+
+    def setup(self, estimator, context):
+        pass
+
+    def teardown(self, estimator, context):
+        pass
+
+    def on_fit_task_begin(self, estimator, context):
+        pass
+
+    def on_fit_task_end(self, estimator, context):
+        self.n_steps += context.parent is not None
+        return context.parent is not None
+
+
+@pytest.mark.parametrize("sampler", ["importance", "region"])
+def test_callbacks_see_objects_and_do_not_stop_them(gaussian, sampler):
+    pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
+    X, y, sigma, prior, _ = gaussian
+    retrieval = BayesianRetrieval(linear, prior, sampler=sampler, random_state=0)
+    alone = clone(retrieval).fit(X, y[:, :3], sigma=sigma[:, :3])
+    watcher = Watcher()
+    watched = clone(retrieval).set_callbacks(watcher)
+    with pytest.warns(UserWarning, match="A callback asked to stop") as caught:
+        watched.fit(X, y[:, :3], sigma=sigma[:, :3])
+    assert watcher.n_steps == 3 and caught[0].filename == __file__
+    assert_array_equal(watched.posterior_.mean(), alone.posterior_.mean())
+    if sampler == "region":  # of one object, a step for each thousand evaluations
+        watcher = Watcher()
+        one = clone(retrieval).set_callbacks(watcher)
+        with pytest.warns(UserWarning, match="A callback asked to stop") as caught:
+            one.fit(X, y[:, 0], sigma=sigma[:, 0])
+        assert watcher.n_steps == one.n_calls_ // 1000
+        assert caught[0].filename == __file__
+
+
 def test_bar_counts_objects(gaussian, capsys):
     X, y, sigma, prior, _ = gaussian
     retrieval = BayesianRetrieval(linear, prior, sampler="importance", random_state=0)

@@ -68,6 +68,23 @@ def test_posterior_predictive(retrieval):
     assert_allclose(points, np.log10(y))
 
 
+def test_posterior_predictive_of_named_lines(retrieval):
+    """Names of lines, units, and a line that was not observed."""
+    from astropy import units as u
+
+    model, _, y = retrieval
+    lines = ["CO(6-5)", "CO(3-2)"]
+    seen = np.ma.masked_array(y[::-1], [False, True])
+    display = PosteriorPredictiveDisplay.from_estimator(model, lines, seen)
+    ax = display.ax_
+    assert [text.get_text() for text in ax.get_xticklabels()] == lines
+    points = ax.containers[0].lines[0].get_ydata()
+    assert_allclose(points, [np.log10(y[1]), np.nan])
+    seen = (y[::-1] / 1000) * u.Unit("K Mm / s")
+    display = PosteriorPredictiveDisplay.from_estimator(model, lines, seen)
+    assert_allclose(display.y, y[::-1])
+
+
 def test_emulator_error(co_emulator, co_radex, co_design_space):
     theta = co_design_space.sample(200, random_state=2)
     intensity = co_radex.predict(theta)

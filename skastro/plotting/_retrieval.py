@@ -3,6 +3,9 @@
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ..retrieval._line_names import lines_of
+from ..utils.arrays import plain
+
 
 def _axis_labels(posterior):
     """Return axis labels, with the units typeset where astropy knows them."""
@@ -188,7 +191,8 @@ class PosteriorPredictiveDisplay:
             _, ax = plt.subplots(
                 figsize=(1.6 + 1.0 * len(self.names), 3.6), layout="constrained"
             )
-        log = bool((self.predictions > 0).all() and (np.asarray(self.y) > 0).all())
+        # a line without intensity is not shown, and does not decide
+        log = bool((self.predictions > 0).all() and not (np.asarray(self.y) <= 0).any())
         shown = np.log10(self.predictions) if log else self.predictions
         # violins in the logarithm, so that they are smooth on a logarithmic axis
         positions = np.arange(1, len(self.names) + 1)
@@ -266,12 +270,15 @@ class PosteriorPredictiveDisplay:
         predictions = estimator.posterior_predictive(X)
         model = estimator.forward_model
         if names is None:
+            rows = lines_of(X, model)  # positions, if they were names
             known = getattr(model, "output_names", None)
             names = (
-                [f"row {i}" for i in range(len(X))]
+                [f"row {i}" for i in range(len(rows))]
                 if known is None
-                else [known[int(i)] for i in np.asarray(X)[:, 0]]
+                else [known[int(i)] for i in np.asarray(rows)[:, 0]]
             )
-        unit = getattr(model, "output_unit", "")
-        display = cls(predictions, np.asarray(y), sigma, list(names), unit)
+        unit = getattr(model, "output_unit", None)
+        y = np.asarray(plain(y, "y", unit=unit), dtype=float)
+        sigma = plain(sigma, "sigma", unit=unit)
+        display = cls(predictions, y, sigma, list(names), unit or "")
         return display.plot(ax, **kwargs)

@@ -5,6 +5,8 @@ from scipy import special, stats
 
 #: Nodes of the integral over a calibration factor that limits depend on.
 _NODES = 24
+#: Log-likelihood of what exact limits exclude, at most: lower than of any fit.
+EXCLUDED = -1e90
 #: Nodes where exact limits cut that integral off.
 _CUT_NODES = 48
 
@@ -97,6 +99,27 @@ class Likelihood:
         unseen = _log_below(residual[:, limit], error[:, limit], below)
         return np.sum(seen, axis=1) + np.sum(unseen, axis=1)
 
+    def excluded(self, predicted):
+        """Return log-likelihoods that climb to where exact limits begin to allow.
+
+        Nested sampling follows them there, and they weigh nothing; where all that is
+        excluded is alike, it stops.
+
+        Parameters
+        ----------
+        predicted : ndarray of shape (n_draws, n_lines)
+            Predicted intensities that exact limits exclude.
+
+        Returns
+        -------
+        log_likelihood : ndarray of shape (n_draws,)
+            Between 2 and 1 times `EXCLUDED`.
+        """
+        exact = self.upper_limit & (self.variance == 0)
+        above = np.maximum(predicted[:, exact] - self.y[exact], 0.0).sum(axis=1)
+        # whatever the unit is
+        return EXCLUDED * (1.5 + np.log10(np.clip(above, 1e-300, 1e300)) / 700)
+
     def _of_band(self, predicted, variance, band):
         """Return log-likelihoods of one band, integrated over its factor."""
         found, limit = band & ~self.upper_limit, band & self.upper_limit
@@ -175,13 +198,17 @@ def _log_limits(y, f, error, mean, width):
         low = np.max(np.where(exact & (f < 0), end, -np.inf), axis=1)
         impossible = (exact & (f == 0) & (y < 0)).any(axis=1) | ~(low < high)
         low, high = np.where(impossible, -1.0, low), np.where(impossible, 1.0, high)
-        # all but exp(-36) of what lies between them
-        reach = np.sqrt(np.clip(0.0, low, high) ** 2 + 72)
-        low, high = np.maximum(low, -reach), np.minimum(high, reach)
+        # all but exp(-36) of what lies between them, from the nearest end on
+        near = np.clip(0.0, low, high)
+        tail = 72 / (np.sqrt(near**2 + 72) + np.abs(near))
+        start, end = np.maximum(low, near - tail), np.minimum(high, near + tail)
+        # far out, numbers are too sparse for the difference of the ends
+        length = np.where(near == 0, end - start, np.minimum(high - low, tail))
+        half = 0.5 * length[:, None]
         nodes, weights = np.polynomial.legendre.leggauss(_CUT_NODES)
-        half = 0.5 * (high - low)[:, None]
-        deviate = low[:, None] + half * (nodes + 1)
-        log_weight = np.log(half * weights) + _log_normal(deviate)
+        deviate = start[:, None] + half * (nodes + 1)
+        with np.errstate(over="ignore"):
+            log_weight = np.log(half * weights) + _log_normal(deviate)
         log_weight[impossible] = -np.inf
     factor = mean[:, None] + width[:, None] * deviate
     distance = y - f[:, None, :] * factor[:, :, None]

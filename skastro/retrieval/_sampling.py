@@ -9,7 +9,7 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from ._forward_model import ForwardModel
-from ._likelihood import Likelihood
+from ._likelihood import EXCLUDED, Likelihood
 from ._posterior import Posterior
 from ._posterior_files import read_posteriors, write_posteriors
 from ._sampling_importance import CLUSTER_SIZE, Sampler
@@ -114,7 +114,10 @@ class Solver:
             predictions = self.forward.predict(theta, X, self.with_std)
             values = problem.likelihood(predictions.mean, predictions.std)
             counts.add(values, predictions.outside)
-            return np.maximum(np.nan_to_num(values, nan=IMPOSSIBLE), IMPOSSIBLE)
+            unsolved, excluded = np.isnan(values), np.isneginf(values)
+            values[unsolved] = IMPOSSIBLE
+            values[excluded] = problem.likelihood.excluded(predictions.mean[excluded])
+            return np.maximum(values, IMPOSSIBLE)
 
         run = nested_sampling(
             self.prior.names,
@@ -126,7 +129,7 @@ class Solver:
             **self.nested,
         )
         max_calls = self.nested["max_calls"]
-        if not run.log_likelihoods.max() > IMPOSSIBLE:
+        if not run.log_likelihoods.max() > EXCLUDED:
             return Outcome(None, "nested", *counts)
         posterior = Posterior(
             self.prior,

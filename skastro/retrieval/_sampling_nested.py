@@ -59,6 +59,16 @@ def _counted(log_likelihood, step):
     return counted
 
 
+def _with_errors(log_likelihood, handling):
+    """Wrap a likelihood so that numpy's errors are handled in it as for the caller."""
+
+    def handled(theta):
+        with np.errstate(**handling):
+            return log_likelihood(theta)
+
+    return handled
+
+
 def is_first_process(verbose=0):
     """Tell the only process, or the first of those under MPI, from the others.
 
@@ -154,7 +164,9 @@ def nested_sampling(
         _set_aside_broken(Path(log_dir) / "results" / "points.hdf5")
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
-    with numpy_seed(seed), _silence():
+    # where nothing is possible, rounding makes UltraNest's information negative
+    log_likelihood = _with_errors(log_likelihood, np.geterr())
+    with numpy_seed(seed), _silence(), np.errstate(invalid="ignore"):
         nested = ultranest.ReactiveNestedSampler(
             list(names),
             log_likelihood,

@@ -117,10 +117,10 @@ def _rough(solved, many, of):
         for o in solved
         if o.posterior is not None and o.complete
     ]
-    few = [size for size in sizes if size < _FEW]
+    few = [size for size in sizes if round(size) < _FEW]
     if not few:
         return None
-    whose = f" for {len(few)}{of}, of one {min(few):.0f}"
+    whose = f" for {len(few)}{of}, down to {min(few):.0f}"
     return (
         "The effective sample size is "
         + (f"below {_FEW}{whose}" if many else f"{few[0]:.0f}, below {_FEW}")
