@@ -14,12 +14,14 @@ from sklearn.base import BaseEstimator
 from skastro.utils.arrays import (
     as_matrix,
     named,
+    names_of,
     plain,
     power_of_two,
     refuse_errors_as_y,
     validate,
 )
-from skastro.utils.sigma import broadcast_errors, check_errors
+from skastro.utils.sigma import broadcast_errors, check_error_names, check_errors
+from skastro.utils.warn import warn
 
 BAD = 1000.0
 VALUES = np.array([[1.0, BAD], [BAD, 4.0], [5.0, 6.0]])
@@ -227,3 +229,45 @@ def test_scale_is_a_power_of_two_near_the_data(exponent, seed):
     assert np.log2(other) == np.log2(one) + exponent
     assert 0.5 < np.median(X) / one < 2
     assert power_of_two(np.zeros(3)) == power_of_two(np.full(3, np.nan)) == 1.0
+
+
+def test_an_estimator_keeps_its_names_while_a_table_is_validated(monkeypatch):
+    """Others may be using it in another thread."""
+    table = Table({"a": [1.0, 2.0], "b": [3.0, 4.0]})
+    estimator = Anything()
+    validate(estimator, table)
+    seen = []
+
+    def look(other, X, **checks):
+        seen.append(list(estimator.feature_names_in_))
+        assert not hasattr(other, "feature_names_in_")
+        return X
+
+    monkeypatch.setattr("skastro.utils.arrays.validate_data", look)
+    assert_array_equal(validate(estimator, table, reset=False), [[1, 3], [2, 4]])
+    assert seen == [["a", "b"]]
+
+
+def test_names_of_columns():
+    frame = pd.DataFrame({"a": [1.0], "b": [2.0]})
+    assert names_of(frame) == names_of(Table.from_pandas(frame)) == ["a", "b"]
+    assert names_of(frame.iloc[0]) == ["a", "b"]
+    assert names_of(frame.to_numpy()) is None
+    assert names_of(pd.DataFrame([[1.0, 2.0]])) is None
+    assert names_of([1.0, 2.0]) is None
+
+
+def test_errors_have_the_columns_of_the_data():
+    errors = pd.DataFrame({"b": [0.1], "a": [0.2]})
+    for sigma in (errors, Table.from_pandas(errors), errors.iloc[0]):
+        with pytest.raises(ValueError, match=r"`sigma`.*\['b', 'a'\].*\['a', 'b'\]"):
+            check_error_names(sigma, ["a", "b"])
+        check_error_names(sigma, ["b", "a"])
+        check_error_names(sigma, ["flux_a", "flux_b"])  # names of their own
+        check_error_names(sigma, None)
+
+
+def test_a_warning_is_at_the_line_of_the_user():
+    with pytest.warns(UserWarning, match="careful") as caught:
+        warn("careful")
+    assert caught[0].filename == __file__

@@ -12,9 +12,10 @@ from hypothesis import assume, given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 from sklearn.model_selection import GroupKFold, LeaveOneGroupOut
+from sklearn.preprocessing import StandardScaler
 
 from skastro.metric_learning import RSCA
-from skastro.metrics import doppelganger_rates
+from skastro.metrics import doppelganger_rates, twin_recovery_scorer
 from skastro.model_selection import ClusterKFold, LeaveOneClusterOut, TwinKFold
 from skastro.utils.cluster_labels import read_clusters
 
@@ -184,11 +185,33 @@ def test_twins_are_groups():
 @pytest.mark.parametrize("cv", [ClusterKFold, TwinKFold])
 def test_splitters_say_what_is_wrong(cv):
     with pytest.raises(ValueError, match="`n_splits` must be an integer of at least 2"):
-        list(cv(1).split(None, CODES))
+        cv(1)
     with pytest.raises(ValueError, match=r"`n_splits`=50 is more than the \d"):
         list(cv(50).split(None, CODES))
     with pytest.raises(ValueError, match="no effect with shuffle=False"):
-        list(cv(2, random_state=0).split(None, CODES))
+        cv(2, random_state=0)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         assert repr(cv(3)).startswith(cv.__name__)
+
+
+@pytest.mark.parametrize("cv", [ClusterKFold(2), TwinKFold(2), LeaveOneClusterOut()])
+def test_groups_are_not_dropped_in_silence(cv):
+    with pytest.warns(UserWarning, match=f"groups.* ignored by {type(cv).__name__}"):
+        folds = list(cv.split(None, CODES, groups=np.arange(8)))
+    for one, other in zip(folds, cv.split(None, CODES), strict=True):
+        assert_array_equal(one[1], other[1])
+
+
+def test_stars_without_a_twin_are_marked_in_one_way():
+    """A splitter and a scorer that are used together agree on it."""
+    y = np.array(["field"] * 30 + ["a", "a", "b", "b"], dtype=object)
+    X = np.arange(68.0).reshape(34, 2)
+    remedy = r"'field' holds 30 of 34 rows.*by the label -1, or none"
+    with pytest.raises(ValueError, match=remedy):
+        list(TwinKFold(2).split(X, y))
+    with pytest.raises(ValueError, match=remedy):
+        twin_recovery_scorer(StandardScaler().fit(X), X, y)
+    y[:30] = None
+    assert len(list(TwinKFold(2).split(X, y))) == 2
+    assert 0 <= twin_recovery_scorer(StandardScaler().fit(X), X, y) <= 1

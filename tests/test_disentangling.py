@@ -14,6 +14,7 @@ from sklearn.base import clone
 from sklearn.compose import make_column_transformer
 from sklearn.decomposition import PCA
 from sklearn.ensemble import RandomForestRegressor
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.linear_model import LinearRegression
 from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
@@ -603,7 +604,7 @@ def test_more_twins_are_found_than_by_polynomials(twins):
 def test_search_by_recovered_twins(twins):
     X, data = twins
     search = GridSearchCV(
-        ConditionalFactorAnalysis(THREE, max_iter=5, random_state=0),
+        ConditionalFactorAnalysis(THREE, max_iter=5, tol=0, random_state=0),
         {"n_components": [2, 8], "loading_degree": [0, 1]},
         scoring=twin_recovery_scorer,
         cv=GroupKFold(2),
@@ -696,3 +697,10 @@ def test_what_was_never_seen_is_not_made_up():
         model.score(X[:1])
     with pytest.raises(ValueError, match="NaN"):
         model.inverse_transform(np.full((1, 5), np.nan))
+
+
+def test_stars_that_do_not_determine_the_latents_are_a_warning():
+    X, _ = linear_stars(500)
+    with pytest.warns(ConvergenceWarning, match=r"far from convergence after max_iter"):
+        cfa(max_iter=3, tol=1e-6).fit(X)
+    cfa(max_iter=3, tol=0).fit(X)

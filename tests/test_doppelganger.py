@@ -1,6 +1,9 @@
 """Doppelganger rates: counted by hand, and cross-validated without short cuts."""
 
+import warnings
+
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -302,3 +305,27 @@ def test_real_open_clusters(shared_data):
     assert set(learned.clusters) == set(names)
     assert 0.01 < raw < 0.1
     assert learned.global_rate < raw / 2
+
+
+def test_an_origin_far_away_does_not_matter():
+    Z, y, _ = scene(3)
+    assert doppelganger_rate(np.ldexp(np.round(Z * 64), -6) + 2**26, y) == (
+        doppelganger_rate(np.ldexp(np.round(Z * 64), -6), y)
+    )
+
+
+def test_names_are_compared_once(clusters):
+    X, y = pd.DataFrame(clusters.X).rename(columns=str), clusters.y
+    pipeline = make_pipeline(
+        ProbabilisticPCA(5, with_covariance=True, random_state=0),
+        RSCA(with_covariance=True),
+    )
+    expected = doppelganger_scorer(pipeline.fit(clusters.X, y), clusters.X, y)
+    pipeline.set_output(transform="pandas").fit(X, y)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert doppelganger_scorer(pipeline, X, y) == pytest.approx(expected)
+        Z = pipeline[0].transform(X)
+        assert pipeline[1].score(Z, y) == pytest.approx(expected)
+    with pytest.raises(ValueError, match="feature names should match"):
+        pipeline[1].score(Z[Z.columns[::-1]], y)

@@ -265,7 +265,7 @@ def test_bad_input(data):
     with pytest.raises(ValueError, match=r"reshape\(-1, 10\)"):
         LineMapNMF().fit(X.reshape(20, 20, 10))
     with pytest.raises(ValueError, match="`y` has the shape of X.*sigma="):
-        LineMapNMF().fit(X, X)
+        LineMapNMF().fit(X, 0.1 * X)
     with pytest.raises(ValueError, match="must be positive"):
         LineMapNMF().fit(X, sigma=np.zeros_like(X))
     with pytest.raises(ValueError, match="takes neither NaN nor `sigma`"):

@@ -2,6 +2,7 @@
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -411,6 +412,14 @@ def test_rows_of_one_likelihood_have_wide_covariances_where_nothing_is_seen():
     prior = ppca.explained_variance_ - ppca.noise_variance_
     assert_allclose(covariance[0], np.diag(100 * prior), rtol=1e-9, atol=1e-9)
     assert packed.shape[1] == len(ppca.get_feature_names_out()) == 9
+    assert list(ppca.get_feature_names_out()[[0, 2, 3, 4, 5, 8]]) == [
+        "probabilisticpca0",
+        "probabilisticpca2",
+        "probabilisticpca_cov_0_0",
+        "probabilisticpca_cov_1_0",
+        "probabilisticpca_cov_1_1",
+        "probabilisticpca_cov_2_2",
+    ]
     assert ppca.inverse_transform(packed).shape == (1, 10)
 
 
@@ -711,3 +720,15 @@ def test_callbacks_see_and_stop_passes(with_sigma):
     assert_array_equal(watched.components_, plain.components_)
     stopped = estimator().set_callbacks(StopAfter(2)).fit(X, sigma=sigma)
     assert stopped.n_iter_ <= 3
+
+
+def test_errors_of_other_columns_and_no_rows_are_refused():
+    X, sigma, _ = make(n=50, p=4)
+    frame = pd.DataFrame(X, columns=list("abcd"))
+    errors = pd.DataFrame(np.full(X.shape, 0.1), columns=list("abdc"))
+    with pytest.raises(ValueError, match=r"columns of `sigma` must be those of X"):
+        ProbabilisticPCA(2).fit(frame, sigma=errors)
+    ProbabilisticPCA(2).fit(frame, sigma=errors[frame.columns])
+    for empty in (np.zeros((0, 4), int), np.zeros((4, 0), int)):
+        with pytest.raises(ValueError, match=r"Found array with 0 (sample|feature)"):
+            ProbabilisticPCA(2).fit(empty)

@@ -143,7 +143,10 @@ def test_held_out_lines_of_a_fitted_emulator(co_emulator, co_radex):
     )
     held_out = cross_val_predict(retrieval, X, y, cv=LeaveOneOut())
     assert (held_out > 0).all()
-    assert clone(retrieval).forward_model is co_emulator
+    copied = clone(retrieval).forward_model
+    assert copied.estimators_ is co_emulator.estimators_
+    copied.set_params(extrapolation="ignore")
+    assert co_emulator.extrapolation != "ignore"
     search = GridSearchCV(
         retrieval,
         {"forward_model": [FrozenEstimator(co_emulator), FrozenEstimator(co_radex)]},

@@ -64,6 +64,9 @@ def test_unknown_metadata_are_named():
         mean_error.set_score_request(mask=True)
     with pytest.raises(RuntimeError, match="enable_metadata_routing=True"):
         mean_error.set_score_request(sigma=True)
+    for no_request in (3, "two words"):
+        with pytest.raises(ValueError, match="valid identifier"):
+            asking(sigma=no_request)
 
 
 @pytest.mark.parametrize("n_jobs", [None, 2])
@@ -93,7 +96,7 @@ def test_searches_pass_metadata_on(n_jobs):
 def test_metadata_that_nobody_asked_for_are_an_error():
     with (
         sklearn.config_context(enable_metadata_routing=True),
-        pytest.raises(UnsetMetadataPassedError, match="sigma"),
+        pytest.raises(UnsetMetadataPassedError, match=r"mean_error\.set_score_request"),
     ):
         GridSearchCV(Power(), {"power": [1]}, scoring=mean_error, cv=2).fit(
             X, sigma=SIGMA

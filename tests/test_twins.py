@@ -12,6 +12,9 @@ from sklearn.model_selection import GridSearchCV, GroupKFold
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from skastro.datasets import make_open_clusters
+from skastro.decomposition import ProbabilisticPCA
+from skastro.metric_learning import RSCA
 from skastro.metrics import (
     n_false_twins,
     twin_recovery_curve,
@@ -239,3 +242,15 @@ def test_twins_that_are_torn_apart_are_an_error():
     # stars that are not said to have one do not count
     alone = np.where(np.isin(np.arange(31), [0, 30]), y[torn], -1)
     assert np.isfinite(twin_recovery_scorer(scaler, Z[torn], alone))
+
+
+def test_only_what_packs_covariances_is_taken_to():
+    """RSCA uses covariances, and passes none on."""
+    data = make_open_clusters(6, 12, n_field=60, n_features=40, random_state=0)
+    pipeline = make_pipeline(
+        ProbabilisticPCA(4, with_covariance=True, random_state=0),
+        RSCA(n_components=2, with_covariance=True),
+    ).fit(data.X, data.y)
+    Z = pipeline.transform(data.X)
+    expected = np.mean(n_false_twins(Z, data.y)[data.y >= 0] == 0)
+    assert twin_recovery_scorer(pipeline, data.X, data.y) == expected

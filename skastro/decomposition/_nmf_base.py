@@ -1,6 +1,5 @@
 """What all factorisations of line maps share: scaling, gaps, errors, reconstruction."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -11,9 +10,10 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..utils.arrays import as_matrix, refuse_errors_as_y, validate
 from ..utils.estimator import SkastroEstimator
-from ..utils.progress import FRAMES, LongFit, Progress, long_fit
-from ..utils.sigma import check_errors
+from ..utils.progress import LongFit, Progress, long_fit
+from ..utils.sigma import check_error_names, check_errors
 from ..utils.sklearn_names import Interval, _fit_context
+from ..utils.warn import warn
 from ._nmf_runs import many, refit
 
 #: Largest seed.
@@ -156,16 +156,14 @@ class BlendedMaps(
                 " nothing tells components apart."
             )
         if not self._lit.all():
-            warnings.warn(
+            warn(
                 f"{self._line_names(~self._lit)} of X have no positive intensity in any"
                 " pixel: they are 0 in all components.",
-                stacklevel=4 + FRAMES,
             )
         if self.n_components >= X.shape[1]:
-            warnings.warn(
+            warn(
                 f"`n_components`={self.n_components} for {X.shape[1]} line(s): a"
                 " factorisation with a component for each line is trivial.",
-                stacklevel=4 + FRAMES,
             )
         self.line_scale_ = mean if self.scale_lines else None
         return self._scaled_problem(X, sigma, ~blank)
@@ -184,6 +182,7 @@ class BlendedMaps(
             raise ValueError(
                 "`sigma` is given, but `fit` had none; give it to both or to neither."
             )
+        check_error_names(sigma, getattr(self, "feature_names_in_", None))
         sigma, X = check_errors(sigma, X)
         return X, sigma
 
@@ -355,10 +354,9 @@ class BlendedMaps(
         mean = (weights * X).sum(axis=0) / np.where(total > 0, total, 1)
         scatter = np.sum(weights * (X - mean) ** 2)
         if not scatter > 0:
-            warnings.warn(
+            warn(
                 "The score is not defined for pixels that do not differ.",
                 UndefinedMetricWarning,
-                stacklevel=2,
             )
             return np.nan
         return float(1 - np.sum(weights * (X - model) ** 2) / scatter)

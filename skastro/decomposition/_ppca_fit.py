@@ -1,12 +1,11 @@
 """The course of a fit of probabilistic PCA: where it begins and when it ends."""
 
-import warnings
 from dataclasses import replace
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..utils.progress import FRAMES
+from ..utils.warn import warn
 from . import _ppca_missing, _ppca_weighted
 
 #: Further columns of the basis in which a pass looks for better axes.
@@ -168,10 +167,9 @@ class Fit:
     def _look_at_noise(self, model):
         single = model.basis.dtype == np.float32 and self.data.sigma is None
         if single and model.noise_variance <= model.floor:
-            warnings.warn(
+            warn(
                 "The noise of X is too small beside its variance to be told in single"
                 " precision; give X in float64 for its likelihood.",
-                stacklevel=6 + FRAMES,
             )
 
     def _report(self, gain):
@@ -183,9 +181,8 @@ class Fit:
             f": the last one raised the log-likelihood by {gain:.1e} per entry,"
             f" tol={self.tol:.1e}"
         )
-        warnings.warn(
+        warn(
             f"EM did not converge in max_iter={self.max_iter} passes"
             f"{last if np.isfinite(gain) else ''}. Allow for more, or a larger tol.",
             ConvergenceWarning,
-            stacklevel=6 + FRAMES,
         )

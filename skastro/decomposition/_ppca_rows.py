@@ -38,11 +38,12 @@ def as_rows(estimator, X, *, reset):
     if is_stored(bare):
         X = bare
         validate_data(estimator, X, skip_check_array=True, reset=reset)
-        if reset and X.shape[0] < 2:
-            raise ValueError(
-                f"Found array with {X.shape[0]} sample(s) (shape={X.shape}) while a"
-                " minimum of 2 is required."
-            )
+        for axis, least, what in ((0, 1 + reset, "sample"), (1, 1, "feature")):
+            if X.shape[axis] < least:
+                raise ValueError(
+                    f"Found array with {X.shape[axis]} {what}(s) (shape={X.shape})"
+                    f" while a minimum of {least} is required."
+                )
         return X
     return validate(
         estimator,

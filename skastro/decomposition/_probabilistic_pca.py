@@ -3,7 +3,7 @@
 import numbers
 
 import numpy as np
-from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin
+from sklearn.base import TransformerMixin
 from sklearn.utils import check_random_state
 from sklearn.utils.validation import check_is_fitted
 
@@ -11,7 +11,7 @@ from ..utils import uncertain
 from ..utils.arrays import as_matrix, refuse_errors_as_y
 from ..utils.estimator import SkastroEstimator
 from ..utils.progress import LongFit, Progress, long_fit
-from ..utils.sigma import broadcast_errors
+from ..utils.sigma import broadcast_errors, check_error_names
 from ..utils.sklearn_names import Interval, _fit_context
 from ._ppca_fit import Fit
 from ._ppca_likelihood import covariance_operator, observed
@@ -24,7 +24,7 @@ from ._ppca_rows import (
 
 
 class ProbabilisticPCA(
-    LongFit, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
+    LongFit, uncertain.UncertainVectorsOut, TransformerMixin, SkastroEstimator
 ):
     r"""Probabilistic PCA by maximum likelihood, with missing and uncertain entries.
 
@@ -194,7 +194,7 @@ class ProbabilisticPCA(
         refuse_errors_as_y(self, X, y)
         X = as_rows(self, X, reset=True)
         if sigma is not None:
-            sigma = broadcast_errors(sigma, X.shape)
+            sigma = self._errors(sigma, X)
         n_features = X.shape[1]
         data, mean, self.n_observed_ = rows_of(X, sigma, self.batch_size)
         columns, unit = np.flatnonzero(self.n_observed_), data.unit
@@ -423,7 +423,7 @@ class ProbabilisticPCA(
                 " `sigma` to fit too."
             )
         if sigma is not None:
-            sigma = broadcast_errors(sigma, X.shape)
+            sigma = self._errors(sigma, X)
         unit = self._unit
         return observed(
             row_blocks(X, sigma, self.batch_size, unit=unit),
@@ -433,10 +433,13 @@ class ProbabilisticPCA(
             self.n_observed_ > 0,
         )
 
+    def _errors(self, sigma, X):
+        check_error_names(sigma, getattr(self, "feature_names_in_", None))
+        return broadcast_errors(sigma, X.shape)
+
     @property
-    def _n_features_out(self):
-        k = len(self.components_)
-        return uncertain.n_packed(k) if self.with_covariance else k
+    def _n_values(self):
+        return len(self.components_)
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()

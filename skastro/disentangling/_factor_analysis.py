@@ -3,11 +3,13 @@
 from numbers import Integral, Real
 
 import numpy as np
+from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils import check_random_state
 
 from ..utils.arrays import power_of_two
 from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ..utils.warn import warn
 from ._conditioned import ConditionedTransformer
 from ._factor_analysis_em import FREE_PASSES, ConditionalEM
 from ._factor_analysis_inference import FactorInference
@@ -22,6 +24,9 @@ from ._polynomials import OrthonormalPolynomials, count
 #: What "auto" allows.
 MAX_DEGREE, ROWS_PER_POLYNOMIAL = 6, 40
 MAX_COMPONENTS, MAX_LOADING_DEGREE, ROWS_PER_COMPONENT = 20, 3, 10
+
+#: Times `tol` that latents may change in the last pass without a warning.
+UNSETTLED = 10
 
 
 class ConditionalFactorAnalysis(LongFit, FactorInference):
@@ -64,7 +69,9 @@ class ConditionalFactorAnalysis(LongFit, FactorInference):
         Passes over the data at most.
     tol : float, default=0.01
         The fit ends when latent variables change by less than this in a pass, root
-        mean square, in units of the population's scatter.
+        mean square, in units of the population's scatter. `max_iter` passes often end
+        it before, when all that is learned is learned; it is a warning if they still
+        change by more than ten times `tol`. 0 makes exactly `max_iter` passes.
     with_covariance : bool, default=False
         What `transform` returns. By default, posterior means of z. If True, the values
         of highest likelihood (with a prior ten times as wide as the population),
@@ -163,7 +170,7 @@ class ConditionalFactorAnalysis(LongFit, FactorInference):
     >>> data = make_twin_spectra(400, random_state=0)
     >>> X = append_conditions(data.X[:, :500], data.u)
     >>> model = ConditionalFactorAnalysis(
-    ...     slice(-3, None), n_components=5, max_iter=5, random_state=0
+    ...     slice(-3, None), n_components=5, max_iter=5, tol=0, random_state=0
     ... )
     >>> model.fit_transform(X).shape
     (800, 5)
@@ -291,12 +298,25 @@ class ConditionalFactorAnalysis(LongFit, FactorInference):
                     break
                 if change < self.tol and n_iter > FREE_PASSES:
                     break
+            else:
+                self._warn_of_passes(change)
         self.n_iter_ = n_iter
         self._set_decoder(em.decoder, np.broadcast_to(em.n_observed, p) == 0)
         self._n_fitted = n
         typical = em.covariance + self._frame_variance(phi)
         self.latent_metric_ = np.linalg.inv(2 * typical.mean(axis=0))
         return self
+
+    def _warn_of_passes(self, change):
+        if change > UNSETTLED * self.tol > 0:
+            warn(
+                f"EM is far from convergence after max_iter={self.max_iter} passes: in"
+                f" the last one, latents changed by {change:.1e} of the population's"
+                f" scatter, tol={self.tol:.1e}. Allow for more passes; or, where those"
+                " do not help, for fewer n_components or lower degrees, which the stars"
+                " do determine.",
+                ConvergenceWarning,
+            )
 
     def _fit_labels(self, rows):
         """Return scaled labels, and what is known of those that are not exact."""

@@ -9,7 +9,7 @@ from ._factor_analysis_em import ROWS
 from ._factor_analysis_labels import STEPS, Likelihood, UncertainLabels, mixture
 
 
-class FactorInference(ConditionedTransformer):
+class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
     """Latent variables, spectra at other labels, and scores.
 
     Base class of conditional factor analysis, whose `fit` sets the decoder, the
@@ -169,11 +169,6 @@ class FactorInference(ConditionedTransformer):
     @property
     def _n_latents(self):
         return self.n_components_
-
-    @property
-    def _n_features_out(self):
-        k = self.n_components_
-        return uncertain.n_packed(k) if self.with_covariance else k
 
     # -- the model, in units in which spectra are of order one
 

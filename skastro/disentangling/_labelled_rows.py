@@ -1,14 +1,13 @@
 """The door for stars with known labels, in both ways that labels are given."""
 
-import warnings
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..utils.arrays import plain, refuse_errors_as_y, validate
-from ..utils.progress import FRAMES
-from ..utils.sigma import check_errors
+from ..utils.sigma import check_error_names, check_errors
+from ..utils.warn import warn
 from ._labels import Labels, check_names, find_columns, label_columns, label_errors
 
 #: How far beyond the range of training, in units of it, labels may be without warning.
@@ -134,9 +133,9 @@ class LabelledRows:
             return
         values = np.asarray(plain(y, "y"))
         refuse_errors_as_y(self, X, values)
-        neither = self.condition_columns is None and conditions is None
-        wide = values.ndim > 1 and values.shape[1] > 1
-        if wide or (neither and (values.ndim > 1 or values.dtype.kind == "f")):
+        if self.condition_columns is not None or conditions is not None:
+            return  # it is of a later step
+        if values.ndim > 1 or values.dtype.kind == "f":
             raise ValueError(
                 f"`y` has shape {values.shape}, and {type(self).__name__} learns"
                 " nothing from y, in which there may be ids of twins. If these are"
@@ -214,6 +213,10 @@ class LabelledRows:
                     "`sigma` is given, but `fit` had none: its noise holds the errors"
                     " already. Give `sigma` to both or to neither."
                 )
+            names = getattr(self, "feature_names_in_", None)
+            if names is not None:
+                whole = np.shape(sigma)[-1:] == names.shape
+                check_error_names(sigma, names if whole else names[spectra])
             sigma, of_labels = self._parted(plain(sigma, "sigma"), values.shape)
             if of_labels is not None and condition_sigma is not None:
                 if np.any(of_labels != 0):
@@ -264,10 +267,8 @@ class LabelledRows:
             advice = "ConditionalFactorAnalysis integrates over missing labels."
             if n_rows == len(U):
                 raise ValueError(f"{message} has no other rows; {advice}")
-            warnings.warn(
+            warn(
                 f"{message} leaves these stars out; {advice}",
-                UserWarning,
-                stacklevel=4 + fitting * (1 + FRAMES),
             )
         if U_sigma is not None:
             raise ValueError(
@@ -310,12 +311,11 @@ class LabelledRows:
             ranges = ", ".join(
                 f"{a:g} to {b:g}" for a, b in self.condition_range_[which]
             )
-            warnings.warn(
+            warn(
                 f"Far outside the range of training, {ranges}, in"
                 f" {outside.any(axis=1).sum()} row(s):"
                 f" {self._labels.describe(self._labels.of_given(which))}. Results are"
                 " extrapolated.",
-                stacklevel=4,
             )
 
     def _new_labels(self, given, n_rows, parameter):

@@ -4,7 +4,6 @@ import hashlib
 import json
 import logging
 import traceback
-import warnings
 from collections import Counter
 from concurrent.futures import BrokenExecutor
 from dataclasses import dataclass, field
@@ -12,6 +11,8 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+
+from ..utils.warn import warn
 
 logger = logging.getLogger("skastro")
 
@@ -414,10 +415,9 @@ def _collect(design, records):
         if "error" in record
     ]
     if failures:
-        warnings.warn(
+        warn(
             f"{len(failures)} of {len(design)} simulations failed; the first, row"
             f" {failures[0].index}: {failures[0].error}. `failures` lists them.",
             SimulationWarning,
-            stacklevel=3,
         )
     return SimulationGrid(design, outputs, failures)

@@ -1,10 +1,10 @@
 """Gaussian scatter behind measurements of which each has its own error covariance."""
 
-import warnings
-
 import numpy as np
 from scipy.linalg import eigh
 from sklearn.exceptions import ConvergenceWarning
+
+from ..utils.warn import warn
 
 
 def typical_error(C):
@@ -71,10 +71,9 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
         if np.abs(change).max() < tol:
             break
     else:
-        warnings.warn(
+        warn(
             f"The intrinsic covariance did not converge in {max_iter} steps.",
             ConvergenceWarning,
-            stacklevel=4,
         )
     return S, means
 

@@ -1,7 +1,6 @@
 """Relevant scaled component analysis."""
 
 import numbers
-import warnings
 
 import numpy as np
 from sklearn.base import ClassNamePrefixFeaturesOutMixin, TransformerMixin, clone
@@ -15,6 +14,7 @@ from ..utils.cluster_labels import SPLITTERS, read_clusters
 from ..utils.estimator import SkastroEstimator
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ..utils.uncertain import UncertainVectors
+from ..utils.warn import warn
 from ._intrinsic import intrinsic_covariance
 from ._pairs import PairLikelihood
 from ._population import population
@@ -200,28 +200,28 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         Z -= self.mean_ @ self.components_.T
         return Z
 
-    def inverse_transform(self, Z):
+    def inverse_transform(self, X):
         """Return the representations of given scaled components.
 
         Parameters
         ----------
-        Z : array-like of shape (n_samples, n_kept)
+        X : array-like of shape (n_samples, n_kept)
             Scaled components.
 
         Returns
         -------
-        X : ndarray of shape (n_samples, n_values)
-            Representations, with the mean of the population in dimensions that were
-            not kept or have no weight.
+        representations : ndarray of shape (n_samples, n_values)
+            With the mean of the population in dimensions that were not kept or have
+            no weight.
         """
         check_is_fitted(self)
-        Z = as_matrix(Z, "Z")
-        if Z.shape[1] != self.n_components_:
+        X = as_matrix(X, "X")
+        if X.shape[1] != self.n_components_:
             raise ValueError(
-                f"Z must have {self.n_components_} columns, got an array of shape"
-                f" {Z.shape}."
+                f"X must have {self.n_components_} columns, got an array of shape"
+                f" {X.shape}."
             )
-        return Z @ self._inverse + self.mean_
+        return X @ self._inverse + self.mean_
 
     def log_likelihood_ratio(self, X1, X2):
         r"""Return how much likelier pairs are as siblings than as strangers.
@@ -321,11 +321,10 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
             )
         if np.any(counts == 1):
             alone = labels[counts == 1]
-            warnings.warn(
+            warn(
                 f"{len(alone)} cluster(s) of one star are left out, which tell nothing"
                 f" of the scatter among siblings: {alone[:5].tolist()}"
                 f"{' …' if len(alone) > 5 else ''}.",
-                stacklevel=3,
             )
         return stars, clusters
 

@@ -1,6 +1,5 @@
 """Whether posteriors mean what they say."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
@@ -9,6 +8,7 @@ from sklearn.base import clone
 from sklearn.utils import check_random_state
 
 from ..utils.arrays import plain
+from ..utils.warn import warn
 
 
 @dataclass(frozen=True)
@@ -207,9 +207,7 @@ def _simulate(retrieval, X, n, rng):
         thetas.append(theta[solved])
         lines.append(y[solved])
     if not all(map(len, thetas)) or n_drawn > n:
-        warnings.warn(
+        warn(
             f"Some of {n_drawn} simulations had no solution and were drawn again.",
-            UserWarning,
-            stacklevel=3,
         )
     return np.concatenate(thetas)[:n], np.concatenate(lines)[:n].T

@@ -1,11 +1,11 @@
 """Doppelganger rates: how often strangers are as alike as siblings."""
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 
 from ..utils.scorers import scorer
+from ..utils.warn import warn
 from ._pairs import compare_clusters
 from ._representation import representation
 
@@ -338,9 +338,8 @@ def collect(found):
         )
     if lonely.any():
         names = rates.clusters[lonely].tolist()
-        warnings.warn(
+        warn(
             f"Cluster(s) {names} have no pair with a field star within `tolerance` and"
             " do not count in the global rate.",
-            stacklevel=3,
         )
     return rates

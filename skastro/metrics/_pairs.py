@@ -19,6 +19,9 @@ MOST_ROWS = 2**14
 def euclidean(A, B):
     """Return distances by one matrix product."""
     A, B = np.asarray(A, dtype=np.float64), np.asarray(B, dtype=np.float64)
+    # from the middle of the few, so that large numbers do not cancel
+    middle = A.mean(axis=0)
+    A, B = A - middle, B - middle
     square = A @ (-2 * B.T)
     square += np.einsum("ij,ij->i", A, A)[:, None]
     square += np.einsum("ij,ij->i", B, B)

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from ..utils.arrays import without_names
+from ..utils.sklearn_names import validate_data
 from ..utils.uncertain import order
 
 
@@ -34,6 +36,9 @@ def representation(estimator, X, params=None):
         return estimator.transform(X, **(params or {})), None, field_label
     for step in before:
         X = step.transform(X, **(params or {}))
+    # names are compared once, and not of each block of pairs
+    X = np.asarray(validate_data(last, X, reset=False, skip_check_array=True))
+    last = without_names(last)
 
     def dissimilarity(A, B):
         return -last.pairwise_log_likelihood_ratio(A, B)
@@ -85,7 +90,8 @@ def latents(estimator, X, one_metric=False, params=None):
     Z = np.asarray(estimator.transform(X, **(params or {})))
     last = flat(estimator)[-1]
     metric = getattr(last, "latent_metric_", None)
-    with_covariance = getattr(last, "with_covariance", False)
+    # others may use covariances without passing any on
+    with_covariance = getattr(last, "_packs_covariance", False) and last.with_covariance
     if with_covariance and one_metric:
         Z = Z[:, : order(Z.shape[1])]
     if metric is not None and (one_metric or not with_covariance):

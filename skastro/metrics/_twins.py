@@ -4,7 +4,7 @@ import numpy as np
 from sklearn.utils import check_consistent_length, check_random_state
 
 from ..utils.arrays import as_matrix, plain
-from ..utils.cluster_labels import read_clusters
+from ..utils.cluster_labels import MARK_ALONE, read_clusters
 from ..utils.scorers import scorer
 from ..utils.uncertain import WIDE, UncertainVectors
 from ._overlap import n_nearer_overlap
@@ -228,15 +228,14 @@ def twin_recovery_scorer(estimator, X, y, **metadata):
     >>> twin_recovery_scorer(StandardScaler().fit(X), X, [0, 0, 1, 1])
     1.0
     """
-    clusters = read_clusters(y, guess=False)
+    clusters = read_clusters(y, remedy=MARK_ALONE)
     said = np.count_nonzero(~clusters.field)
     paired = np.count_nonzero(np.isin(clusters.codes, clusters.several))
     if 2 * paired < max(said, 1):
         raise ValueError(
             f"Of {said} stars that have a label, {said - paired} have no twin among"
             " these rows. In a cross-validation use TwinKFold of"
-            " skastro.model_selection, which keeps twins together; mark stars without a"
-            " twin by the label -1, or none."
+            f" skastro.model_selection, which keeps twins together; {MARK_ALONE}."
         )
     Z, with_covariance = latents(estimator, X, params=metadata)
     n_false = n_false_twins(Z, y, with_covariance=with_covariance)

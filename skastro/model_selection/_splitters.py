@@ -6,7 +6,16 @@ import numpy as np
 from sklearn.model_selection import BaseCrossValidator, GroupKFold
 from sklearn.utils import check_random_state
 
-from ..utils.cluster_labels import read_clusters
+from ..utils.cluster_labels import MARK_ALONE, read_clusters
+from ..utils.warn import warn
+
+
+def _say_ignored(splitter, groups):
+    if groups is not None:
+        warn(
+            f"The groups parameter is ignored by {type(splitter).__name__}: y says who"
+            " belongs together.",
+        )
 
 
 def clusters_to_leave_out(y, field_label):
@@ -59,7 +68,7 @@ class LeaveOneClusterOut(BaseCrossValidator):
         y : array-like of shape (n_samples,)
             Cluster of each star; `field_label`, or missing, for field stars.
         groups : None
-            Not used.
+            Not used; y has the groups.
 
         Yields
         ------
@@ -68,6 +77,7 @@ class LeaveOneClusterOut(BaseCrossValidator):
         test : ndarray of int
             That cluster, of two or more stars, and all field stars.
         """
+        _say_ignored(self, groups)
         clusters = clusters_to_leave_out(y, self.field_label)
         for cluster in clusters.several:
             member = clusters.codes == cluster
@@ -96,11 +106,19 @@ class LeaveOneClusterOut(BaseCrossValidator):
 class _Folds(BaseCrossValidator):
     """Base of splitters with so many folds, shuffled or not."""
 
-    def __init__(self, n_splits=5, *, shuffle=False, random_state=None, field_label=-1):
+    def __init__(self, n_splits=5, *, shuffle=False, random_state=None):
+        if not isinstance(n_splits, Integral) or n_splits < 2:
+            raise ValueError(
+                f"`n_splits` must be an integer of at least 2, got {n_splits!r}."
+            )
+        if random_state is not None and not shuffle:
+            raise ValueError(
+                "`random_state` has no effect with shuffle=False; leave it at None, or"
+                " set shuffle=True."
+            )
         self.n_splits = n_splits
         self.shuffle = shuffle
         self.random_state = random_state
-        self.field_label = field_label
 
     def get_n_splits(self, X=None, y=None, groups=None):
         """Return the number of folds.
@@ -122,18 +140,9 @@ class _Folds(BaseCrossValidator):
         return self.n_splits
 
     def _check(self, n_groups, what):
-        if not isinstance(self.n_splits, Integral) or self.n_splits < 2:
-            raise ValueError(
-                f"`n_splits` must be an integer of at least 2, got {self.n_splits!r}."
-            )
         if self.n_splits > n_groups:
             raise ValueError(
                 f"`n_splits`={self.n_splits} is more than the {n_groups} {what} of y."
-            )
-        if self.random_state is not None and not self.shuffle:
-            raise ValueError(
-                "`random_state` has no effect with shuffle=False; leave it at None, or"
-                " set shuffle=True."
             )
 
 
@@ -170,6 +179,10 @@ class ClusterKFold(_Folds):
     [0 5 6 7] [0 1 2 3 4]
     """
 
+    def __init__(self, n_splits=5, *, shuffle=False, random_state=None, field_label=-1):
+        super().__init__(n_splits, shuffle=shuffle, random_state=random_state)
+        self.field_label = field_label
+
     def split(self, X, y=None, groups=None):
         """Yield the rows to train on and to test on.
 
@@ -180,7 +193,7 @@ class ClusterKFold(_Folds):
         y : array-like of shape (n_samples,)
             Cluster of each star; `field_label`, or missing, for field stars.
         groups : None
-            Not used.
+            Not used; y has the groups.
 
         Yields
         ------
@@ -189,6 +202,7 @@ class ClusterKFold(_Folds):
         test : ndarray of int
             Those clusters, of two or more stars each, and all field stars.
         """
+        _say_ignored(self, groups)
         clusters = clusters_to_leave_out(y, self.field_label)
         several = clusters.several
         self._check(len(several), "clusters of two or more stars")
@@ -221,8 +235,6 @@ class TwinKFold(_Folds):
         Whether groups are put into folds in random order.
     random_state : int, RandomState instance or None, default=None
         Of the order.
-    field_label : int, str or None, default=-1
-        The value of y that marks a star without a twin, as a missing label does.
 
     See Also
     --------
@@ -246,9 +258,9 @@ class TwinKFold(_Folds):
         X : array-like of shape (n_samples, n_features)
             Not used.
         y : array-like of shape (n_samples,)
-            Equal for twins; `field_label`, or missing, for stars without one.
+            Equal for twins; -1, or missing, for stars without one.
         groups : None
-            Not used.
+            Not used; y has the groups.
 
         Yields
         ------
@@ -257,7 +269,8 @@ class TwinKFold(_Folds):
         test : ndarray of int
             Rows to test on.
         """
-        clusters = read_clusters(y, self.field_label, guess=False)
+        _say_ignored(self, groups)
+        clusters = read_clusters(y, remedy=MARK_ALONE)
         groups = clusters.codes.copy()
         alone = np.flatnonzero(clusters.field)
         groups[alone] = len(clusters.labels) + np.arange(len(alone))

@@ -1,6 +1,5 @@
 """Chemical abundances of a gas, emulated."""
 
-import warnings
 from numbers import Integral
 
 import numpy as np
@@ -18,6 +17,7 @@ from ..utils.emulator_range import (
 from ..utils.estimator import SkastroEstimator
 from ..utils.predictive_spread import has_spread
 from ..utils.sklearn_names import HasMethods, StrOptions
+from ..utils.warn import warn
 from ._gas import check_gas
 
 #: The parameters of a chemical model, thesis Table 2.1, and their units.
@@ -210,11 +210,9 @@ class AbundanceEmulator(ScoredEverywhere, SkastroEstimator):
                 f" got {y[solved].max():g}."
             )
         if not solved.all():
-            warnings.warn(
+            warn(
                 f"{int((~solved).sum())} of {len(y)} models have no abundances and are"
                 " left out.",
-                UserWarning,
-                stacklevel=2,
             )
         theta, y = theta[solved], y[solved]
         self.n_features_in_ = theta.shape[1]

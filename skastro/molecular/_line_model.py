@@ -1,6 +1,5 @@
 """What all models of line intensities share: their parameters and their lines."""
 
-import warnings
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -8,6 +7,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.sklearn_names import StrOptions
+from ..utils.warn import warn
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
 from ._lamda import Molecule
@@ -144,9 +144,8 @@ class LineModel(GasModel):
             f"{name}: {int(unsolved[:, lines.positions].any(axis=1).sum())}"
             for name, lines in species.items()
         )
-        warnings.warn(
+        warn(
             f"The level populations of some of {len(intensity)} models did not"
             f" converge ({counts}); their intensities are NaN.",
             ConvergenceWarning,
-            stacklevel=4,
         )

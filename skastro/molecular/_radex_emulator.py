@@ -1,6 +1,5 @@
 """Line intensities from emulators of radiative transfer."""
 
-import warnings
 from numbers import Integral, Real
 
 import numpy as np
@@ -17,6 +16,7 @@ from ..utils.emulator_range import (
 )
 from ..utils.predictive_spread import has_spread
 from ..utils.sklearn_names import HasMethods, Interval, StrOptions
+from ..utils.warn import warn
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
 
@@ -163,11 +163,9 @@ class RadexEmulator(ScoredEverywhere, LineModel):
             if not solved.any():
                 raise ValueError(f"`y` has no model with a solution for {name}.")
             if not solved.all():
-                warnings.warn(
+                warn(
                     f"{int((~solved).sum())} of {len(y)} models have no solution for"
                     f" {name} and are left out of its training.",
-                    UserWarning,
-                    stacklevel=2,
                 )
             self.domains_[name] = training_domain(features[solved])
             self.gas_domains_[name] = training_domain(self._gas(gas, i)[solved])
@@ -289,7 +287,6 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                         "log10 density",
                         f"log10 column density of {name} per line width",
                     ],
-                    stacklevel=5,
                     inside=inside,
                 )
                 if rows is not None:

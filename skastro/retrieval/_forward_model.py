@@ -13,6 +13,7 @@ from sklearn.frozen import FrozenEstimator
 from ..utils.emulator_range import ExtrapolationWarning
 from ..utils.predictive_spread import has_spread
 from ..utils.suggestions import closest
+from ..utils.warn import warn
 
 
 class Predictions(NamedTuple):
@@ -255,12 +256,11 @@ class ForwardModel:
             self._outputs(theta, silent=False)
         found = [w for w in caught if issubclass(w.category, ExtrapolationWarning)]
         if found:
-            warnings.warn(
+            warn(
                 "`prior` reaches outside the range that the emulator in `forward_model`"
                 " has learned, and a pipeline cannot call that impossible. Of a design"
                 f" of the prior, {found[0].message}",
                 ExtrapolationWarning,
-                stacklevel=8,
             )
 
     def reach(self):

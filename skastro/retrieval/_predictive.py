@@ -26,7 +26,7 @@ class PredictiveMixin(RegressorMixin):
         n_samples : int
             Number of draws.
         random_state : int, RandomState instance or None, default=None
-            Seed.
+            Seed; that of the retrieval by default.
 
         Returns
         -------
@@ -39,7 +39,8 @@ class PredictiveMixin(RegressorMixin):
         X = check_array(X, dtype=np.float64, input_name="X")
         forward = ForwardModel(self.forward_model, self.prior)
         forward.check_rows(X)
-        theta = self.prior.sample(n_samples, random_state=random_state)
+        seed = self.random_state if random_state is None else random_state
+        theta = self.prior.sample(n_samples, random_state=seed)
         return theta, forward(theta, X)
 
     def posterior_predictive(self, X):

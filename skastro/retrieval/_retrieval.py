@@ -1,7 +1,6 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
 import contextlib
-import warnings
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from ..utils.estimator import SkastroEstimator
 from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.seeds import draw_seed
 from ..utils.sklearn_names import HasMethods, Interval, StrOptions, _fit_context
+from ..utils.warn import warn
 from ._forward_model import ForwardModel
 from ._likelihood import Likelihood
 from ._observations import check_observations, check_sign
@@ -356,11 +356,9 @@ default=None
 
             yield step
         if asked:
-            warnings.warn(
+            warn(
                 "A callback asked to stop, but half a posterior is none: sampling went"
                 " on. `max_calls` ends it early, with a warning.",
-                UserWarning,
-                stacklevel=8,
             )
 
     def _settings(self, n_steps):

@@ -3,13 +3,13 @@
 import contextlib
 import logging
 import sys
-import warnings
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from ..utils.seeds import numpy_seed
+from ..utils.warn import warn
 
 #: Dimensions up to which rejection from a region beats slice sampling.
 _REGION_MAX_DIMENSION = 4
@@ -107,11 +107,9 @@ def _set_aside_broken(path):
     except OSError:
         aside = path.with_suffix(".broken")
         path.replace(aside)
-        warnings.warn(
+        warn(
             f"The points of a killed run cannot be read; they are now {str(aside)!r},"
             " and the run starts again.",
-            UserWarning,
-            stacklevel=2,
         )
 
 

@@ -1,6 +1,6 @@
 """What went wrong while sampling, told once for all objects."""
 
-import warnings
+from ..utils.warn import warn
 
 #: Effective sample size below which means and intervals are rough.
 _FEW = 100
@@ -40,7 +40,7 @@ def report(outcomes, forward, max_calls):
     ):
         if message:
             # whose line: that of `fit`, behind its three decorators
-            warnings.warn(message, UserWarning, stacklevel=6)
+            warn(message)
 
 
 def _nothing(failed):

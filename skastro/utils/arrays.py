@@ -7,6 +7,7 @@ names of their columns. What carries a unit is converted where the unit is known
 refused where none is; numpy would strip it in silence.
 """
 
+import copy
 import math
 
 import numpy as np
@@ -224,6 +225,29 @@ def _from_table(table, name, allow_nan, owner):
     return np.column_stack([c.astype(dtype) for c in columns]), list(table.colnames)
 
 
+def names_of(values):
+    """Return the names that the entries of a row have, or None.
+
+    Parameters
+    ----------
+    values : object
+        What a user gave: a frame or a table, or one row as a series.
+
+    Returns
+    -------
+    names : list of str or None
+        None if there are none, or not all of them are strings.
+    """
+    if is_table(values):
+        return list(values.colnames)
+    names = getattr(values, "columns", None)
+    if names is None and np.ndim(getattr(values, "iloc", None) and values) == 1:
+        names = values.index
+    if names is None or not all(isinstance(name, str) for name in names):
+        return None
+    return list(names)
+
+
 # -- X and y
 
 
@@ -299,13 +323,19 @@ def _validate_named(estimator, X, names, checks):
             "The feature names should match those that were passed during fit, in the"
             f" same order. X has {names}; fit had {list(known)}."
         )
-    if known is None:
-        return validate_data(estimator, X, **checks)
-    del estimator.feature_names_in_  # an array has none to compare
-    try:
-        return validate_data(estimator, X, **checks)
-    finally:
-        estimator.feature_names_in_ = known
+    return validate_data(without_names(estimator), X, **checks)
+
+
+def without_names(estimator):
+    """Return a fitted estimator, or its shallow copy, that knows no names of features.
+
+    For arrays whose names have been compared already. The estimator itself stays as it
+    is, since others may be using it.
+    """
+    if hasattr(estimator, "feature_names_in_"):
+        estimator = copy.copy(estimator)
+        del estimator.feature_names_in_
+    return estimator
 
 
 def refuse_cube(X, name="X"):
@@ -325,12 +355,14 @@ def refuse_errors_as_y(estimator, X, y):
     """Refuse a y of X's own shape, which errors have and targets do not.
 
     Estimators that learn nothing from y still let one pass, since a pipeline hands it
-    to all of its steps.
+    to all of its steps; X itself too, which a later step may learn to predict.
     """
-    if y is None:
+    if y is None or y is X:
         return
     shape = _shape(X)
     if len(shape) != 2 or shape[1] < 2 or _shape(y) != shape:
+        return
+    if np.array_equal(np.asarray(X), np.asarray(y), equal_nan=True):
         return
     raise ValueError(
         f"`y` has the shape of X, {shape}, and {type(estimator).__name__} learns"

@@ -18,6 +18,9 @@ SPLITTERS = (
     " since rows that it draws part siblings."
 )
 
+#: What marks stars without a twin.
+MARK_ALONE = "mark stars without a twin by the label -1, or none"
+
 
 @dataclass(frozen=True)
 class Clusters:
@@ -58,7 +61,7 @@ class Clusters:
         return Clusters(codes, self.labels, counts)
 
 
-def read_clusters(y, field_label=-1, *, guess=True):
+def read_clusters(y, field_label=-1, *, guess=True, remedy=None):
     """Tell clusters and the field from labels.
 
     Parameters
@@ -72,6 +75,8 @@ def read_clusters(y, field_label=-1, *, guess=True):
     guess : bool, default=True
         Whether to refuse labels of which one is so common that it must be that of the
         field under another name.
+    remedy : str, default=None
+        What to do about that one, for the message; by default, to set `field_label`.
 
     Returns
     -------
@@ -98,7 +103,7 @@ def read_clusters(y, field_label=-1, *, guess=True):
             raise ValueError(
                 f"y has no field star, of the label {field_label!r} or without one, but"
                 f" {name!r} holds {counts[largest]} of {len(values)} rows. If these"
-                f" are the field, set field_label={name!r}."
+                f" are the field, {remedy or f'set field_label={name!r}'}."
             )
     return Clusters(codes, labels, counts)
 

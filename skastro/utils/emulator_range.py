@@ -1,10 +1,11 @@
 """The range an emulator has learned, and what to do outside it."""
 
 import copy
-import warnings
 
 import numpy as np
 from sklearn.base import RegressorMixin
+
+from .warn import warn
 
 #: Neighbouring values near an end that its distance is the mean of, at least; and their
 #: share of all.
@@ -58,7 +59,7 @@ def in_box(X, domain):
     return ((X >= domain[0]) & (X <= domain[1])).all(axis=1)
 
 
-def check_extrapolation(X, domain, policy, names=None, stacklevel=4, inside=None):
+def check_extrapolation(X, domain, policy, names=None, inside=None):
     """Raise, warn or do nothing where samples lie outside the training range.
 
     Parameters
@@ -71,8 +72,6 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4, inside=None
         What to do; with ``"nan"`` it is left to the caller to write them.
     names : sequence of str, default=None
         Names of the features.
-    stacklevel : int, default=4
-        Whose line the warning shows.
     inside : ndarray of bool of shape (n_samples,), default=None
         Which samples count as within the range; those in the box by default.
 
@@ -106,7 +105,7 @@ def check_extrapolation(X, domain, policy, names=None, stacklevel=4, inside=None
     )
     if policy == "raise":
         raise ValueError(message)
-    warnings.warn(message, ExtrapolationWarning, stacklevel=stacklevel)
+    warn(message, ExtrapolationWarning)
     return None
 
 

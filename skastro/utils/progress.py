@@ -4,9 +4,6 @@ import functools
 
 try:  # scikit-learn 1.9
     from sklearn.callback import CallbackSupportMixin, with_callbacks
-
-    #: Frames that `long_fit` puts between a fit and its caller, for `stacklevel`.
-    FRAMES = 2
 except ImportError:
 
     class CallbackSupportMixin:
@@ -15,8 +12,6 @@ except ImportError:
     def with_callbacks(method):
         """Return the method as it is."""
         return method
-
-    FRAMES = 1
 
 
 class LongFit(CallbackSupportMixin):

@@ -63,6 +63,8 @@ class Scorer:
             If metadata routing is off, as of scikit-learn's own.
         TypeError
             If it takes no such metadata.
+        ValueError
+            If a request is none of these.
         """
         unknown = sorted(set(requests) - set(self._metadata))
         if unknown:
@@ -79,6 +81,7 @@ class Scorer:
     def _asking(self, requests):
         scorer = Scorer(self._function, self._metadata)
         scorer._requests = self._requests | requests
+        scorer.get_metadata_routing()  # which knows what is no request
         return scorer
 
     def get_metadata_routing(self):
@@ -88,7 +91,7 @@ class Scorer:
         -------
         routing : MetadataRequest
         """
-        request = MetadataRequest(owner=self)
+        request = MetadataRequest(owner=self.__name__)
         for name, alias in self._requests.items():
             request.score.add_request(param=name, alias=alias)
         return request

@@ -2,7 +2,39 @@
 
 import numpy as np
 
-from .arrays import plain
+from .arrays import names_of, plain
+
+
+def check_error_names(sigma, names, name="sigma"):
+    """Refuse errors whose columns have the names of X's in another order.
+
+    Parameters
+    ----------
+    sigma : object
+        Errors as a user gave them. Names that X does not have at all, such as
+        ``e_flux``, say nothing, and columns are taken as they come.
+    names : sequence of str, or None
+        Names of the columns of X that these are errors of, if they have any.
+    name : str, default="sigma"
+        The parameter's name.
+
+    Raises
+    ------
+    ValueError
+        If they do.
+    """
+    own = None if names is None else names_of(sigma)
+    if own is None or own == list(names) or not set(own) & set(names):
+        return
+    raise ValueError(
+        f"The columns of `{name}` must be those of X, in the same order, got"
+        f" {_some(own)} where X has {_some(names)}."
+    )
+
+
+def _some(names):
+    names = list(names)
+    return f"{names[:6]}{' …' if len(names) > 6 else ''}"
 
 
 def broadcast_errors(sigma, shape, name="sigma", of="X"):

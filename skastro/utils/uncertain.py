@@ -8,6 +8,7 @@ of estimators only.
 from dataclasses import dataclass
 
 import numpy as np
+from sklearn.base import ClassNamePrefixFeaturesOutMixin
 
 #: Values of highest likelihood have a prior so much wider than the population's, for
 #: rows that see too little of a component.
@@ -124,3 +125,47 @@ def order(n_columns):
     """Return the number of values of vectors packed into so many columns, or None."""
     k = int((np.sqrt(9 + 8 * n_columns) - 3) / 2 + 0.5)
     return k if k > 0 and n_packed(k) == n_columns else None
+
+
+class UncertainVectorsOut(ClassNamePrefixFeaturesOutMixin):
+    """Names of what a transformer gives that packs covariances if asked.
+
+    Such a one has ``n_components_``, or its own ``_n_values``, and a parameter
+    ``with_covariance``.
+    """
+
+    #: What tells it from others that have a parameter of that name.
+    _packs_covariance = True
+
+    @property
+    def _n_values(self):
+        return self.n_components_
+
+    @property
+    def _n_features_out(self):
+        k = self._n_values
+        return n_packed(k) if self.with_covariance else k
+
+    def get_feature_names_out(self, input_features=None):
+        """Return the names of the columns that ``transform`` gives.
+
+        Parameters
+        ----------
+        input_features : None
+            Only there because scikit-learn's method has it.
+
+        Returns
+        -------
+        names : ndarray of str
+            Such as ``probabilisticpca0``; with covariances, after these
+            ``probabilisticpca_cov_1_0``, that of components 1 and 0, and so on, the
+            lower triangle row by row.
+        """
+        names = super().get_feature_names_out(input_features)
+        if self.with_covariance:
+            k = self._n_values
+            prefix = type(self).__name__.lower()
+            names[k:] = [
+                f"{prefix}_cov_{i}_{j}" for i in range(k) for j in range(i + 1)
+            ]
+        return names
