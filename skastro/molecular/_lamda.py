@@ -211,7 +211,7 @@ def _collisions(lines, species, energies, remarks):
         f"{n_temperatures} collision temperatures",
         lambda line: lines.numbers(line, n_temperatures),
     )
-    at_temperatures = lines.position
+    at_temperatures = lines.start
     temperatures = np.array(temperatures)
     bad = ~(np.isfinite(temperatures) & (temperatures > 0))
     if bad.any() or len(np.unique(temperatures)) < n_temperatures:

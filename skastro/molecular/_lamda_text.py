@@ -128,7 +128,10 @@ class DataLines:
         self.lines = re.split("\r\n|\n|\r", text)
         if self.lines[-1] == "":
             self.lines.pop()
+        #: lines read so far
         self.position = 0
+        #: number of the line that the last record began with
+        self.start = 0
 
     def error(self, line, message):
         """Return an error of a line whose content is wrong."""
@@ -158,11 +161,13 @@ class DataLines:
         """Return the next line of data, converted."""
         line = self._peek()
         self.position += 1
+        self.start = self.position
         if line is None:
             self.fail(f"{expected} instead of the end of the file")
         try:
             return convert(line)
         except (ValueError, IndexError):
+            self.position = self.start
             self.fail(expected)
 
     def value(self, expected, convert=str, header=_HEADER):
@@ -194,10 +199,10 @@ class DataLines:
         rows, numbers = [], []
         if n_rows:
             rows.append(self.value(expected, convert))
-            numbers.append(self.position)
+            numbers.append(self.start)
         for _ in range(n_rows - 1):
             rows.append(self.record(expected, convert))
-            numbers.append(self.position)
+            numbers.append(self.start)
         return rows, numbers
 
     def numbers(self, line, n_numbers, n_before=0):

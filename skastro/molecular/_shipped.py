@@ -134,10 +134,11 @@ def unknown_species(text, known, alike=None):
         message += (
             f" It is an isotopologue of {main}, whose lines have other frequencies."
         )
-    return message + (
-        f" {'Or give' if alike else 'Give'} its LAMDA file to a model or a search, as molecules={{{text!r}:"
-        f" 'path/to/file.dat'}}, or download it: molecules={{{text!r}:"
-        " fetch_lamda(url, known_hash)}."
+    given = f"molecules={{{text!r}: 'path/to/file.dat'}}"
+    fetched = f"molecules={{{text!r}: fetch_lamda(url, known_hash)}}"
+    return (
+        f"{message} {'Or give' if alike else 'Give'} its LAMDA file to a model or a"
+        f" search, as {given}, or download it: {fetched}."
         f" Known are {', '.join(sorted(known))}."
     )
 
