@@ -343,8 +343,10 @@ def read_lamda(path, name=None):
         partner_lines[table.partner] = line
         tables.append(table)
     notes = lines.notes()
-    references = [text.strip() for text in description]
+    # "C  (neutral atom)" says nothing of a source
+    references = [text for text in description if not re.match(r"\(.*\)\s*$", text)]
     references += [f"{table.partner}: {table.reference}" for table in tables]
+    references += [notes] * bool(notes)
     return Molecule(
         name=own_name if name is None else name,
         weight=weight,
@@ -356,7 +358,9 @@ def read_lamda(path, name=None):
         einstein_a=einstein_a,
         frequencies=frequencies,
         collisions=tuple(tables),
-        references=tuple(references + [notes] * bool(notes)),
+        references=tuple(
+            " ".join(re.sub(r"\s*!", ",", text).split()) for text in references
+        ),
         remarks=tuple(remarks),
         file_labels=labels,
     )
