@@ -3,13 +3,15 @@
 from ._chemical_model import ChemicalModel
 from ._chemistry import CHEMICAL_PARAMETERS, AbundanceEmulator, chemical_features
 from ._gas import GasModel
-from ._lamda import Collisions, Molecule, fetch_lamda, load_molecule, read_lamda
+from ._lamda import fetch_lamda, read_lamda
 from ._line_model import LineModel
 from ._line_ratios import LineRatioModel
 from ._lines import Line, find_lines, line_catalogue
+from ._molecule import Collisions, Molecule
 from ._multi_phase import MultiPhaseModel
 from ._radex import RadexModel
 from ._radex_emulator import RadexEmulator
+from ._shipped import load_molecule
 from ._statistical_equilibrium import Solution
 
 __all__ = [

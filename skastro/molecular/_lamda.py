@@ -1,211 +1,264 @@
-"""Molecules: energy levels, radiative and collisional rates in LAMDA format."""
+"""Molecule files in the format of LAMDA: the reader, and checked downloads."""
 
-import difflib
 import re
-from dataclasses import dataclass, field
-from functools import cache
-from importlib import resources
+import warnings
 from pathlib import Path
 
 import numpy as np
 
-from ._constants import WAVENUMBER_TO_KELVIN
+from ._constants import SPEED_OF_LIGHT, WAVENUMBER_TO_KELVIN
+from ._lamda_text import (
+    PARTNERS,
+    DataLines,
+    named_colliders,
+    read_text,
+    tidy_label,
+    to_float,
+    without_comment,
+)
+from ._molecule import Collisions, Molecule
 
-#: Molecule files shipped with the package: species name -> file.
-_SHIPPED = {"CO": "co.dat", "CS": "cs@lique.dat", "HCN": "hcn.dat", "HCO+": "hco+.dat"}
-
-#: LAMDA codes of the collision partners (van der Tak et al. 2020, Table 1).
-_PARTNERS = {1: "H2", 2: "p-H2", 3: "o-H2", 4: "e", 5: "H", 6: "He", 7: "H+"}
-
-
-@dataclass(frozen=True, eq=False)
-class Collisions:
-    """Downward collision rates with one partner.
-
-    Attributes
-    ----------
-    partner : str
-        ``"H2"``, ``"p-H2"``, ``"o-H2"``, ``"e"``, ``"H"``, ``"He"`` or ``"H+"``.
-    temperatures : ndarray of shape (n_temperatures,)
-        Kinetic temperatures of the table [K], increasing.
-    upper, lower : ndarray of shape (n_transitions,)
-        Level indices, counted from 0.
-    rates : ndarray of shape (n_temperatures, n_transitions)
-        Downward rate coefficients [cm^3 s^-1].
-    reference : str
-        The line of the file that names the source.
-    """
-
-    partner: str
-    temperatures: np.ndarray
-    upper: np.ndarray
-    lower: np.ndarray
-    rates: np.ndarray
-    reference: str
-
-
-@dataclass(frozen=True, eq=False)
-class Molecule:
-    """Spectroscopy and collision rates of one molecule.
-
-    Use :func:`load_molecule` to get a shipped one and :func:`read_lamda` to read a
-    file.
-
-    Attributes
-    ----------
-    name : str
-        Species name, used as the prefix of line names.
-    weight : float
-        Molecular weight [u].
-    energies : ndarray of shape (n_levels,)
-        Level energies as wavenumbers [cm^-1], increasing.
-    statistical_weights : ndarray of shape (n_levels,)
-        Degeneracies.
-    quantum_numbers : tuple of str
-        One label per level.
-    upper, lower : ndarray of shape (n_lines,)
-        Level indices of the radiative transitions, counted from 0.
-    einstein_a : ndarray of shape (n_lines,)
-        Spontaneous emission rates [s^-1].
-    frequencies : ndarray of shape (n_lines,)
-        Rest frequencies [GHz].
-    collisions : tuple of Collisions
-        One entry per collision partner of the file.
-    """
-
-    name: str
-    weight: float
-    energies: np.ndarray
-    statistical_weights: np.ndarray
-    quantum_numbers: tuple
-    upper: np.ndarray
-    lower: np.ndarray
-    einstein_a: np.ndarray
-    frequencies: np.ndarray
-    collisions: tuple = field(repr=False)
-
-    @property
-    def n_levels(self):
-        """Number of energy levels."""
-        return len(self.energies)
-
-    @property
-    def upper_energies(self):
-        """Upper-level energy of each radiative transition [K]."""
-        return self.energies[self.upper] * WAVENUMBER_TO_KELVIN
-
-    @property
-    def line_names(self):
-        """Name of each radiative transition, such as ``"CO(3-2)"``."""
-        labels = self.quantum_numbers
-        return tuple(
-            f"{self.name}({labels[u]}-{labels[l]})"
-            for u, l in zip(self.upper, self.lower, strict=True)
-        )
-
-    def hydrogen_collisions(self):
-        """Return the collision tables with molecular hydrogen.
-
-        Returns
-        -------
-        tables : list of Collisions
-            ``[para, ortho]`` where the file has both; else the one it has, which then
-            stands for all of the hydrogen.
-
-        Raises
-        ------
-        ValueError
-            If the file has no rates for molecular hydrogen.
-        """
-        by_partner = {table.partner: table for table in self.collisions}
-        if "p-H2" in by_partner and "o-H2" in by_partner:
-            return [by_partner["p-H2"], by_partner["o-H2"]]
-        for partner in ("H2", "p-H2", "o-H2"):
-            if partner in by_partner:
-                return [by_partner[partner]]
-        raise ValueError(
-            f"The molecule {self.name!r} has collision rates with"
-            f" {sorted(by_partner)}, none of them molecular hydrogen; use a LAMDA file"
-            " with H2, or with para- and ortho-H2, as a collision partner."
-        )
-
-    def temperature_range(self):
-        """Return the kinetic temperatures that the hydrogen rates cover.
-
-        Returns
-        -------
-        lower, upper : float
-            Temperatures [K]; the rates are not extrapolated beyond them.
-        """
-        tables = self.hydrogen_collisions()
-        return (
-            float(max(table.temperatures[0] for table in tables)),
-            float(min(table.temperatures[-1] for table in tables)),
-        )
-
-
-def _label(text):
-    """Tidy a quantum-number label: ``'" 03 "'`` -> ``'3'``."""
-    text = text.strip().strip('"').strip()
-    return str(int(text)) if re.fullmatch(r"\d+", text) else re.sub(r"\s+", "_", text)
-
-
-class _LamdaLines:
-    """The lines of a LAMDA file, read in order, with errors that say where."""
-
-    def __init__(self, path, text):
-        self.path = path
-        self.lines = text.splitlines()
-        self.position = 0
-
-    def fail(self, expected):
-        raise ValueError(
-            f"{self.path}, line {self.position}: expected {expected}; this does not"
-            " look like a molecule file in LAMDA format."
-        )
-
-    def value(self, expected, convert=str):
-        """Skip one header line, return the converted line after it."""
-        self.position += 1
-        return self.record(expected, convert)
-
-    def record(self, expected, convert=str):
-        self.position += 1
-        if self.position > len(self.lines):
-            self.fail(f"{expected} instead of the end of the file")
-        try:
-            return convert(self.lines[self.position - 1])
-        except (ValueError, IndexError):
-            self.fail(expected)
-
-    def count(self, expected):
-        return self.value(expected, lambda line: int(line.split()[0]))
-
-    def table(self, n_rows, expected, convert):
-        """Skip one header line, return the ``n_rows`` converted lines after it."""
-        self.position += 1
-        return [self.record(expected, convert) for _ in range(n_rows)]
+#: Frequency of a wavenumber of 1 cm^-1 [GHz].
+_WAVENUMBER_TO_GHZ = SPEED_OF_LIGHT / 1e9
+#: EMAA has rates of comets under codes of LAMDA: the partner meant, and what a text
+#: that means LAMDA's would have.
+_OTHER_CODES = {
+    2: ("H2O", r"H2(?![A-Za-z\d])"),
+    3: ("H2O", r"H2(?![A-Za-z\d])"),
+    5: ("CO", r"(?<![A-Za-z\d])H(?![A-Za-z\d+])"),
+}
+#: Energies and frequencies may differ by so much: relative, and by rounding [GHz].
+_SAME_FREQUENCY = (1e-3, 0.15)
 
 
 def _level(line):
-    fields = line.split(maxsplit=3)
-    return float(fields[1]), float(fields[2]), _label(fields[3])
+    number, energy, weight, *label = line.split(maxsplit=3)
+    return int(number), to_float(energy), to_float(weight), (label or [number])[0]
 
 
 def _transition(line):
-    fields = line.split()
-    return int(fields[1]) - 1, int(fields[2]) - 1, float(fields[3]), float(fields[4])
+    _, upper, lower, *numbers = without_comment(line).replace(",", " ").split()
+    values = [to_float(number) for number in numbers[:3]]
+    return int(upper), int(lower), values[0], values[1:]
 
 
-def _collision(n_temperatures):
-    def convert(line):
-        fields = line.split()
-        rates = [float(rate) for rate in fields[3 : 3 + n_temperatures]]
-        if len(rates) != n_temperatures:
-            raise ValueError("too few rates")
-        return int(fields[1]) - 1, int(fields[2]) - 1, rates
+def _levels(lines):
+    """Read the levels: energies, weights, labels."""
+    n_levels = lines.count("the number of energy levels", least=1)
+    rows, at = lines.table(
+        n_levels,
+        "an energy level (number, energy, statistical weight, quantum numbers)",
+        _level,
+    )
+    for i, (number, energy, weight, _) in enumerate(rows):
+        if number != i + 1:
+            raise lines.error(
+                at[i],
+                f"the level has the number {number}, but is the {i + 1}th of"
+                f" {n_levels}; levels must be numbered from 1, in order",
+            )
+        if not (np.isfinite(energy) and np.isfinite(weight) and weight > 0):
+            raise lines.error(
+                at[i],
+                f"level {number} has the energy {energy:g} cm^-1 and the statistical"
+                f" weight {weight:g}; both must be finite, and the weight positive",
+            )
+    _, energies, weights, labels = zip(*rows, strict=True)
+    return np.array(energies), np.array(weights), labels
 
-    return convert
+
+def _check_pairs(lines, what, pairs, at, n_levels):
+    """Refuse levels that are not there, and transitions between a level and itself.
+
+    Returns
+    -------
+    upper, lower : ndarray
+        Level indices, from 0.
+    """
+    seen = {}
+    for line, (upper, lower) in zip(at, pairs, strict=True):
+        if not (1 <= upper <= n_levels and 1 <= lower <= n_levels):
+            raise lines.error(
+                line,
+                f"{what} leads from level {upper} to level {lower}, but the file has"
+                f" the levels 1 to {n_levels}",
+            )
+        if upper == lower:
+            raise lines.error(line, f"{what} leads from level {upper} to itself")
+        first = seen.setdefault((upper, lower), line)
+        if first != line:
+            raise lines.error(
+                line,
+                f"{what} from level {upper} to level {lower} is in line {first}"
+                " already; keep one of them",
+            )
+    indices = np.array(pairs, dtype=int).reshape(-1, 2) - 1
+    return indices[:, 0], indices[:, 1]
+
+
+def _radiative(lines, energies, remarks):
+    """Read the radiative transitions: levels, Einstein coefficients, frequencies."""
+    n_lines = lines.count("the number of radiative transitions")
+    rows, at = lines.table(
+        n_lines,
+        "a radiative transition (number, upper and lower level, Einstein A)",
+        _transition,
+    )
+    pairs = [row[:2] for row in rows]
+    upper, lower = _check_pairs(
+        lines, "the radiative transition", pairs, at, len(energies)
+    )
+    einstein_a = np.array([row[2] for row in rows], dtype=float)
+    of_energies = (energies[upper] - energies[lower]) * _WAVENUMBER_TO_GHZ
+    frequencies = of_energies.copy()
+    for i, line in enumerate(at):
+        if not of_energies[i] > 0:
+            raise lines.error(
+                line,
+                f"the upper level {upper[i] + 1} lies at {energies[upper[i]]:g} cm^-1,"
+                f" not above the lower level {lower[i] + 1} at"
+                f" {energies[lower[i]]:g} cm^-1; mend the levels or exchange the two",
+            )
+        if not (np.isfinite(einstein_a[i]) and einstein_a[i] >= 0):
+            raise lines.error(
+                line,
+                f"the Einstein coefficient is {einstein_a[i]:g} s^-1; it must be finite"
+                " and not negative",
+            )
+        given = rows[i][3]
+        kelvin = energies[upper[i]] * WAVENUMBER_TO_KELVIN
+        if len(given) == 1 and (
+            abs(given[0] - kelvin) < 0.01 * kelvin
+            and abs(given[0] - of_energies[i]) > 0.01 * of_energies[i]
+        ):
+            given = []  # the energy of the upper level, without a frequency before it
+        if not given:
+            continue
+        frequencies[i] = given[0]
+        if not (np.isfinite(given[0]) and given[0] > 0):
+            raise lines.error(
+                line, f"the frequency is {given[0]:g} GHz; it must be positive"
+            )
+        relative, rounding = _SAME_FREQUENCY
+        difference = abs(given[0] - of_energies[i])
+        if difference > max(rounding, relative * given[0]):
+            remarks.append(
+                f"line {line}: the frequency is {given[0]:.9g} GHz, but the energies"
+                f" of levels {upper[i] + 1} and {lower[i] + 1} are"
+                f" {of_energies[i]:.6g} GHz apart"
+            )
+    return upper, lower, einstein_a, frequencies
+
+
+def _partner(lines, species):
+    """Read the code and reference of a collision partner."""
+    reference = lines.value("a collision partner")
+    match = re.match(r"\s*(\d+)(?!\d)", reference)
+    if match is None or int(match.group(1)) not in PARTNERS:
+        lines.fail(
+            "a collision partner's code, one of "
+            + ", ".join(f"{code} ({name})" for code, name in PARTNERS.items())
+        )
+    code, text = int(match.group(1)), reference[match.end() :].strip(" \t'\"")
+    partner, named = PARTNERS[code], named_colliders(text, species)
+    unknown, known = _OTHER_CODES.get(code, ("", ""))
+    if unknown in named and not re.search(known, text):
+        raise lines.error(
+            lines.position,
+            f"the collision partner's code {code} is {partner}, but its text {text!r}"
+            f" says {unknown}, which has no code in LAMDA (EMAA's files for comets use"
+            f" it so); give rates with one of {list(PARTNERS.values())}",
+        )
+    others = named & {"p-H2", "o-H2", "e"} - {partner}
+    if others and partner not in named and partner != "H2":
+        warnings.warn(
+            f"{lines.path}, line {lines.position}: the collision partner's code {code}"
+            f" is {partner}, but its text {text!r} says {' and '.join(sorted(others))}."
+            " The code is followed, as RADEX does; if the text is right, mend the"
+            " number in the file.",
+            UserWarning,
+            stacklevel=4,
+        )
+    return partner, text
+
+
+def _drop_reversed(pairs, at, energies, partner, remarks):
+    """Return which rows to keep: of two in opposite directions that down in energy."""
+    keep = np.ones(len(pairs), dtype=bool)
+    position = {pair: i for i, pair in enumerate(pairs)}
+    for (upper, lower), i in position.items():
+        other = position.get((lower, upper))
+        if other is None or not (keep[i] and keep[other]):
+            continue
+        gap = energies[upper - 1] - energies[lower - 1]
+        drop = i if gap < 0 or (gap == 0 and i > other) else other
+        keep[drop] = False
+        up, low = pairs[drop]
+        remarks.append(
+            f"line {at[drop]}: the rate of {partner} from level {up} to level {low} is"
+            " left out, for the file has the opposite one, from which it follows"
+        )
+    return keep
+
+
+def _collisions(lines, species, energies, remarks):
+    """Read the rates with one collision partner; also return the partner's line."""
+    partner, reference = _partner(lines, species)
+    start = lines.position
+    n_rows = lines.count("the number of collisional transitions")
+    n_temperatures = lines.count("the number of collision temperatures", least=1)
+    _, temperatures = lines.value(
+        f"{n_temperatures} collision temperatures",
+        lambda line: lines.numbers(line, n_temperatures),
+    )
+    at_temperatures = lines.start
+    temperatures = np.array(temperatures)
+    bad = ~(np.isfinite(temperatures) & (temperatures > 0))
+    if bad.any() or len(np.unique(temperatures)) < n_temperatures:
+        raise lines.error(
+            at_temperatures,
+            "collision temperatures must be positive and different, got"
+            f" {temperatures.tolist()}",
+        )
+
+    def rate_row(line):
+        (_, upper, lower), rates = lines.numbers(line, n_temperatures, n_before=3)
+        return int(upper), int(lower), rates
+
+    rows, at = lines.table(
+        n_rows,
+        f"collision rates (number, upper and lower level, {n_temperatures} rates)",
+        rate_row,
+    )
+    pairs = [row[:2] for row in rows]
+    _check_pairs(lines, f"the collision rate with {partner}", pairs, at, len(energies))
+    rates = np.array([row[2] for row in rows]).reshape(n_rows, n_temperatures)
+    wrong = ~(np.isfinite(rates) & (rates >= 0))
+    if wrong.any():
+        row, column = np.argwhere(wrong)[0]
+        raise lines.error(
+            at[row],
+            f"the rate at {temperatures[column]:g} K is {rates[row, column]:g}"
+            " cm^3 s^-1; it must be finite and not negative",
+        )
+    keep = _drop_reversed(pairs, at, energies, partner, remarks)
+    indices = np.array(pairs, dtype=int).reshape(-1, 2)[keep] - 1
+    order = np.argsort(temperatures)
+    table = Collisions(
+        partner=partner,
+        temperatures=temperatures[order],
+        upper=indices[:, 0],
+        lower=indices[:, 1],
+        rates=rates[keep].T[order],
+        reference=reference,
+    )
+    upwards = int((energies[table.upper] < energies[table.lower]).sum())
+    if upwards:
+        remarks.append(
+            f"line {start}: {upwards} rates of {partner} lead to a level of higher"
+            " energy, for the levels are not in the order of energy"
+        )
+    return table, start
 
 
 def read_lamda(path, name=None):
@@ -226,7 +279,31 @@ def read_lamda(path, name=None):
     Raises
     ------
     ValueError
-        If the file is not in LAMDA format; the message names the line.
+        If the file is not in LAMDA format, or makes no sense: levels that are not
+        there, upper levels below lower ones, negative rates, a transition or a partner
+        twice. The message names the line.
+
+    Warns
+    -----
+    UserWarning
+        If the text of a collision partner contradicts its code, such as
+        ``2 ortho-H2``; the message names the line.
+
+    Notes
+    -----
+    Files are read as people write them. Blank lines and lines that begin with ``!`` or
+    ``#`` may stand anywhere, a header may lack its mark, and what follows a mark in a
+    line is a comment. Numbers may have Fortran's exponents (``1.0D-10``), commas
+    between them, and may go on in the next line. Without a column of frequencies they
+    follow from the energies. Temperatures may be in any order. Levels need not be in
+    the order of energy, though the format asks for it: radiative transitions must lead
+    down in energy, collision rates may be listed from either level, and of two in
+    opposite directions the one down in energy is kept. What was left out, and
+    frequencies that disagree with the energies, are in :attr:`Molecule.remarks`.
+
+    The code of a collision partner is followed and not the text after it, as in
+    RADEX. ``1`` with a text about p-H2 or He is usual, and means that these rates
+    stand for all of the hydrogen.
 
     References
     ----------
@@ -240,94 +317,53 @@ def read_lamda(path, name=None):
     'CO(3-2)'
     """
     path = Path(str(path))
-    lines = _LamdaLines(path, path.read_text(encoding="utf-8", errors="replace"))
-    own_name = lines.value("the molecule's name", lambda line: line.split()[0])
-    weight = lines.value("the molecular weight", lambda line: float(line.split()[0]))
-    n_levels = lines.count("the number of energy levels")
-    levels = lines.table(n_levels, "an energy level", _level)
-    n_lines = lines.count("the number of radiative transitions")
-    transitions = lines.table(n_lines, "a radiative transition", _transition)
-    n_partners = lines.count("the number of collision partners")
-    collisions = []
-    for _ in range(n_partners):
-        reference = lines.value("a collision partner")
-        code = re.match(r"\s*(\d+)", reference)
-        if code is None or int(code.group(1)) not in _PARTNERS:
-            lines.fail(f"a collision partner's code, one of {sorted(_PARTNERS)}")
-        n_collisions = lines.count("the number of collisional transitions")
-        n_temperatures = lines.count("the number of collision temperatures")
-        temperatures = lines.value(
-            "the collision temperatures",
-            lambda line: np.array([float(value) for value in line.split()]),
-        )[:n_temperatures]
-        if len(temperatures) != n_temperatures:
-            lines.fail(f"{n_temperatures} collision temperatures")
-        rows = lines.table(n_collisions, "collision rates", _collision(n_temperatures))
-        collisions.append(
-            Collisions(
-                partner=_PARTNERS[int(code.group(1))],
-                temperatures=temperatures,
-                upper=np.array([row[0] for row in rows]),
-                lower=np.array([row[1] for row in rows]),
-                rates=np.array([row[2] for row in rows]).T,
-                reference=reference[code.end() :].strip(),
-            )
+    lines = DataLines(path, read_text(path))
+    own_name, *description = lines.name().split(maxsplit=1)
+    weight = lines.value(
+        "the molecular weight",
+        lambda line: to_float(without_comment(line).split()[0]),
+    )
+    if not (np.isfinite(weight) and weight > 0):
+        raise lines.error(
+            lines.position, f"the molecular weight is {weight:g} u; it must be positive"
         )
+    remarks = []
+    energies, weights, labels = _levels(lines)
+    upper, lower, einstein_a, frequencies = _radiative(lines, energies, remarks)
+    tables, partner_lines = [], {}
+    for _ in range(lines.count("the number of collision partners")):
+        table, line = _collisions(lines, own_name, energies, remarks)
+        if table.partner in partner_lines:
+            raise lines.error(
+                line,
+                f"the collision partner {table.partner} is in line"
+                f" {partner_lines[table.partner]} already; give each its own code, of"
+                f" {PARTNERS}",
+            )
+        partner_lines[table.partner] = line
+        tables.append(table)
+    notes = lines.notes()
+    # "C  (neutral atom)" says nothing of a source
+    references = [text for text in description if not re.match(r"\(.*\)\s*$", text)]
+    references += [f"{table.partner}: {table.reference}" for table in tables]
+    references += [notes] * bool(notes)
     return Molecule(
         name=own_name if name is None else name,
         weight=weight,
-        energies=np.array([level[0] for level in levels]),
-        statistical_weights=np.array([level[1] for level in levels]),
-        quantum_numbers=tuple(level[2] for level in levels),
-        upper=np.array([row[0] for row in transitions]),
-        lower=np.array([row[1] for row in transitions]),
-        einstein_a=np.array([row[2] for row in transitions]),
-        frequencies=np.array([row[3] for row in transitions]),
-        collisions=tuple(collisions),
+        energies=energies,
+        statistical_weights=weights,
+        quantum_numbers=tuple(tidy_label(label) for label in labels),
+        upper=upper,
+        lower=lower,
+        einstein_a=einstein_a,
+        frequencies=frequencies,
+        collisions=tuple(tables),
+        references=tuple(
+            " ".join(re.sub(r"\s*!", ",", text).split()) for text in references
+        ),
+        remarks=tuple(remarks),
+        file_labels=labels,
     )
-
-
-@cache
-def load_molecule(name):
-    """Load one of the molecules shipped with skastro.
-
-    Parameters
-    ----------
-    name : {"CO", "CS", "HCN", "HCO+"}
-        Species name.
-
-    Returns
-    -------
-    molecule : Molecule
-
-    Raises
-    ------
-    ValueError
-        If no such molecule is shipped; the message names the closest.
-
-    References
-    ----------
-    CO: Yang et al. (2010), ApJ 718, 1062. HCN: Dumouchel, Faure & Lique (2010),
-    MNRAS 406, 2488. HCO+: Flower (1999), MNRAS 305, 651. CS: Lique, Spielfiedel &
-    Cernicharo (2006), A&A 451, 1125. All in the format of Schöier et al. (2005),
-    A&A 432, 369.
-
-    Examples
-    --------
-    >>> from skastro.molecular import load_molecule
-    >>> load_molecule("HCO+").temperature_range()
-    (10.0, 400.0)
-    """
-    if name not in _SHIPPED:
-        close = difflib.get_close_matches(name, _SHIPPED, n=1, cutoff=0.3)
-        hint = f" Did you mean {close[0]!r}?" if close else ""
-        raise ValueError(
-            f"No molecule {name!r} is shipped, only {sorted(_SHIPPED)}.{hint} For any"
-            " other, give a LAMDA file through the parameter `molecules`."
-        )
-    source = resources.files("skastro.molecular") / "data" / _SHIPPED[name]
-    with resources.as_file(source) as path:
-        return read_lamda(path, name=name)
 
 
 def fetch_lamda(url, known_hash, *, name=None, path=None):

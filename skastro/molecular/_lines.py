@@ -1,12 +1,27 @@
-"""The catalogue of lines: names to frequencies, energies and level indices."""
+"""The catalogue of lines: names and frequencies to energies and level indices."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from ..utils.suggestions import closest
-from ._lamda import _SHIPPED, Molecule, load_molecule, read_lamda
+from ._constants import SPEED_OF_LIGHT
+from ._lamda import read_lamda
+from ._line_names import names_of, split_name, transitions_named
+from ._molecule import Molecule
+from ._shipped import (
+    SHIPPED,
+    alike_species,
+    load_molecule,
+    plain,
+    species_named,
+    unknown_species,
+)
+
+#: A line found by frequency lies within so much of it, relatively: 30 km/s.
+_TOLERANCE = 1e-4
 
 
 @dataclass(frozen=True)
@@ -41,8 +56,44 @@ class Line:
     index: int
 
 
+class Molecules(Mapping):
+    """The given molecules and the shipped ones, read when they are asked for.
+
+    Parameters
+    ----------
+    given : mapping
+        Species name to LAMDA file or :class:`Molecule`; a shipped species named here
+        is replaced.
+    """
+
+    def __init__(self, given):
+        self._given = {}
+        for name, source in given.items():
+            if not isinstance(source, Molecule):
+                path = Path(str(source))
+                source = _read_once(path, path.stat().st_mtime_ns, name)
+            self._given[name] = source
+
+    def __getitem__(self, name):
+        if name in self._given:
+            return self._given[name]
+        if name in SHIPPED:
+            return load_molecule(name)
+        raise KeyError(name)
+
+    def __contains__(self, name):
+        return name in self._given or name in SHIPPED
+
+    def __iter__(self):
+        yield from SHIPPED
+        yield from (name for name in self._given if name not in SHIPPED)
+
+    def __len__(self):
+        return len(SHIPPED.keys() | self._given.keys())
+
+
 def as_molecules(molecules):
-    """Return ``{species: Molecule}`` of the given molecules and the shipped ones.
+    """Return a mapping of the given molecules and the shipped ones.
 
     Parameters
     ----------
@@ -52,22 +103,17 @@ def as_molecules(molecules):
 
     Returns
     -------
-    known : dict
+    known : Molecules
+        Shipped files are read when they are asked for.
     """
-    known = {name: load_molecule(name) for name in _SHIPPED}
-    if molecules is None:
-        return known
-    if not isinstance(molecules, Mapping):
+    if isinstance(molecules, Molecules):
+        return molecules
+    if molecules is not None and not isinstance(molecules, Mapping):
         raise TypeError(
             "`molecules` must be a mapping from species name to a LAMDA file or a"
             f" Molecule, got {type(molecules).__name__}."
         )
-    for name, source in molecules.items():
-        if not isinstance(source, Molecule):
-            path = Path(str(source))
-            source = _read_once(path, path.stat().st_mtime_ns, name)
-        known[name] = source
-    return known
+    return Molecules(molecules or {})
 
 
 @lru_cache(maxsize=64)
@@ -76,22 +122,33 @@ def _read_once(path, modified, name):
     return read_lamda(path, name=name)
 
 
+def _line(molecule, species, i):
+    return Line(
+        # the user's species name, whatever the file calls itself
+        name=species + molecule.line_names[i][len(molecule.name) :],
+        species=species,
+        frequency=float(molecule.frequencies[i]),
+        upper_energy=float(molecule.upper_energies[i]),
+        einstein_a=float(molecule.einstein_a[i]),
+        upper=int(molecule.upper[i]),
+        lower=int(molecule.lower[i]),
+        index=i,
+    )
+
+
+@lru_cache(maxsize=128)
 def _lines_of(molecule, species):
-    energies = molecule.upper_energies
-    return [
-        Line(
-            # the user's species name, whatever the file calls itself
-            name=species + name[len(molecule.name) :],
-            species=species,
-            frequency=float(molecule.frequencies[i]),
-            upper_energy=float(energies[i]),
-            einstein_a=float(molecule.einstein_a[i]),
-            upper=int(molecule.upper[i]),
-            lower=int(molecule.lower[i]),
-            index=i,
+    return tuple(_line(molecule, species, i) for i in range(len(molecule.upper)))
+
+
+def _known_species(species, known):
+    """Return the known species that ``species`` means."""
+    found = species_named(species, known) if isinstance(species, str) else None
+    if found is None:
+        raise ValueError(
+            f"Unknown species {species!r}: {unknown_species(species, known)}"
         )
-        for i, name in enumerate(molecule.line_names)
-    ]
+    return found
 
 
 def line_catalogue(species=None, molecules=None):
@@ -100,7 +157,7 @@ def line_catalogue(species=None, molecules=None):
     Parameters
     ----------
     species : str, default=None
-        Keep the lines of one molecule only.
+        Keep the lines of one molecule only. Without it all the shipped files are read.
     molecules : mapping, default=None
         Molecules beside the shipped ones: species name to LAMDA file or
         :class:`Molecule`.
@@ -113,7 +170,8 @@ def line_catalogue(species=None, molecules=None):
     Raises
     ------
     ValueError
-        If ``species`` is not known; the message names the closest.
+        If ``species`` is not known; the message says which are, and how to give
+        another.
 
     Examples
     --------
@@ -123,56 +181,200 @@ def line_catalogue(species=None, molecules=None):
     ('CO(3-2)', 345.796, 33.19)
     """
     known = as_molecules(molecules)
-    if species is not None and species not in known:
-        raise ValueError(
-            f"Unknown species {species!r}; known are {sorted(known)}."
-            + closest(species, known)
-        )
-    chosen = known if species is None else [species]
+    chosen = known if species is None else [_known_species(species, known)]
     return [line for name in chosen for line in _lines_of(known[name], name)]
 
 
-def find_lines(names, molecules=None):
-    """Look lines up by name.
+def _find_by_name(name, known):
+    """Return the line that one name means."""
+    species, bracket, transition = str(name).partition("(")
+    if bracket and species in known:
+        names = names_of(known[species])
+        transition = bracket + transition
+        index = names.exact.get(transition, names.before.get(transition))
+        if index is not None:
+            return _line(known[species], species, index)
+    species, transition, written = split_name(name, known)
+    if species is None:
+        meant = _lines_meant(name, written, known)
+        raise ValueError(
+            f"Unknown line {name!r}: {unknown_species(written, known, meant or None)}"
+        )
+    molecule = known[species]
+    found = transitions_named(transition, molecule, atom=written.startswith("["))
+    if len(found) == 1:
+        return _line(molecule, species, found[0])
+    lines = _lines_of(molecule, species)
+    if found:
+        several = ", ".join(
+            f"{lines[i].name!r} ({lines[i].frequency:.6g} GHz)" for i in found[:8]
+        )
+        raise ValueError(
+            f"The line {name!r} may be any of {len(found)}: {several}; name one."
+        )
+    names = [line.name for line in lines]
+    hint = closest(str(name), names)
+    if not hint:
+        first = ", ".join(repr(name) for name in names[:3])
+        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
+        hint = f" {species} has {first}{more}."
+    raise ValueError(
+        f"Unknown line {name!r}.{hint} `line_catalogue({species!r})` lists all lines"
+        f" of {species}, and `find_lines(frequency=...)` finds one by its frequency."
+    )
+
+
+def _lines_meant(name, written, known):
+    """Return the names of lines that a name with an unknown species may mean."""
+    text, alike = plain(name), alike_species(written, known)
+    meant = []
+    for species in known:
+        # hcn(4-3), or CO3-2
+        start = written if species in alike else species
+        if text.startswith(start):
+            found = transitions_named(text[len(start) :], known[species])
+            meant += [_line(known[species], species, i).name for i in found]
+    return meant[:3]
+
+
+def find_lines(
+    names=None, molecules=None, *, frequency=None, tolerance=None, species=None
+):
+    """Look lines up by name, or by frequency.
 
     Parameters
     ----------
-    names : sequence of str
-        Such as ``["CO(3-2)", "HCN(4-3)"]``.
+    names : sequence of str, default=None
+        Such as ``["CO(3-2)", "HCN(4-3)"]``. Spellings that are unmistakable will do as
+        well; see the Notes.
     molecules : mapping, default=None
         As for :func:`line_catalogue`.
+    frequency : float or Quantity, default=None
+        In place of ``names``: rest frequency [GHz], or a quantity in any unit of the
+        spectrum, such as a wavelength.
+    tolerance : float or Quantity, default=None
+        How far lines may lie from ``frequency`` [GHz], or a quantity: of a frequency,
+        of a wavelength, or a velocity. By default 30 km/s.
+    species : str or sequence of str, default=None
+        Look among these only. Only with ``frequency``.
 
     Returns
     -------
     lines : list of Line
+        In the order of ``names``; by frequency, the closest first.
 
     Raises
     ------
     ValueError
-        If a name is unknown or appears twice; the message names the closest lines.
+        If a name is unknown, ambiguous or appears twice, or no line is near; the
+        message names the closest lines, and says how to give another molecule.
+
+    Notes
+    -----
+    A name of :func:`line_catalogue` means that line and no other. Failing that, a name
+    of an earlier version is accepted, and then one that differs in writing alone:
+    ``"CO 3-2"``, ``"CO J=3-2"``, ``"CO(3\N{EN DASH}2)"``, ``"CO(3->2)"`` and
+    ``"12CO(3-2)"`` are ``"CO(3-2)"``, ``"SO2 1(1,1)-2(0,2)"`` is
+    ``"SO2(1_1_1-2_0_2)"``, ``"CN(1_3/2-0_1/2)"`` is ``"CN(1_1.5-0_0.5)"`` and
+    ``"para-NH3(1,1)"`` is ``"p-NH3(1_1_1-1_1_0)"``. Atoms may be written by their
+    spectrum and transition or wavelength: ``"[CI] 1-0"``, ``"[CII]158um"``,
+    ``"[OI]63"``, ``"O(63um)"``; the wavelength must be right within 1 %.
+    Case matters: ``"Co"`` is no ``"CO"``. A rare isotope is never taken for the main
+    one.
+
+    Labels of levels are those of the LAMDA file, which for SO and others differ from
+    those of other lists of lines: look for the frequency.
 
     Examples
     --------
+    >>> from astropy import units as u
     >>> from skastro.molecular import find_lines
     >>> find_lines(["HCN(4-3)"])[0].frequency
     354.5054773
+    >>> [line.name for line in find_lines(["CO J=3-2", "[CI] 1-0", "[CII]158um"])]
+    ['CO(3-2)', 'C(1-0)', 'C+(1.5-0.5)']
+    >>> [line.name for line in find_lines(frequency=219.949, species="SO")]
+    ['SO(5_6-4_5)']
+    >>> [line.name for line in find_lines(frequency=157.74 * u.um)]
+    ['C+(1.5-0.5)']
     """
+    if (names is None) == (frequency is None):
+        raise TypeError(
+            "Give either names of lines or a `frequency`,"
+            f" {'not both' if names is not None else 'such as 345.796'}."
+        )
+    if frequency is not None:
+        return _find_by_frequency(frequency, tolerance, species, molecules)
+    if tolerance is not None or species is not None:
+        raise TypeError("`tolerance` and `species` are for a search by `frequency`.")
     if isinstance(names, str):
         raise TypeError(f"`lines` must be a sequence of line names, got {names!r}.")
     names = list(names)
     if not names:
         raise ValueError("`lines` is empty; name at least one line, such as 'CO(3-2)'.")
-    repeated = sorted({name for name in names if names.count(name) > 1})
+    known = as_molecules(molecules)
+    lines = [_find_by_name(name, known) for name in names]
+    found = [line.name for line in lines]
+    repeated = sorted({name for name in found if found.count(name) > 1})
     if repeated:
         raise ValueError(f"`lines` names {repeated} more than once.")
-    catalogue = {line.name: line for line in line_catalogue(molecules=molecules)}
-    found = []
-    for name in names:
-        if name not in catalogue:
-            raise ValueError(
-                f"Unknown line {name!r}."
-                + closest(str(name), catalogue)
-                + " `line_catalogue()` lists all lines."
-            )
-        found.append(catalogue[name])
+    return lines
+
+
+def _in_gigahertz(value, name, relative_to=None):
+    """Convert a frequency, or a distance from one, to GHz."""
+    from astropy import units as u
+
+    if isinstance(value, u.Quantity) and relative_to is not None:
+        if value.unit.is_equivalent(u.km / u.s):
+            value = relative_to * value.to_value(u.cm / u.s) / SPEED_OF_LIGHT
+        elif value.unit.is_equivalent(u.cm):
+            wavelength = (relative_to * u.GHz).to(u.cm, u.spectral())
+            value = relative_to * (value / wavelength).to_value("")
+    if isinstance(value, u.Quantity):
+        try:
+            value = value.to_value(u.GHz, u.spectral())
+        except u.UnitConversionError as error:
+            raise TypeError(
+                f"`{name}` has the unit {value.unit}, which says nothing of a"
+                f" frequency; give GHz{', km/s' if relative_to else ''} or a"
+                " wavelength."
+            ) from error
+    try:
+        value = float(value)
+    except TypeError as error:
+        raise TypeError(
+            f"`{name}` must be one number in GHz or a Quantity, got {value!r}; search"
+            " for several one by one."
+        ) from error
+    if not (math.isfinite(value) and value > 0):
+        raise ValueError(f"`{name}` must be positive and finite, got {value:g} GHz.")
+    return value
+
+
+def _find_by_frequency(frequency, tolerance, species, molecules):
+    """Return the lines near a frequency, the closest first."""
+    frequency = _in_gigahertz(frequency, "frequency")
+    if tolerance is None:
+        tolerance = _TOLERANCE * frequency
+    else:
+        tolerance = _in_gigahertz(tolerance, "tolerance", frequency)
+    known = as_molecules(molecules)
+    if species is None:
+        species = list(known)
+    elif isinstance(species, str):
+        species = [species]
+    chosen = dict.fromkeys(_known_species(name, known) for name in species)
+    lines = [line for name in chosen for line in _lines_of(known[name], name)]
+    lines.sort(key=lambda line: abs(line.frequency - frequency))
+    found = [line for line in lines if abs(line.frequency - frequency) <= tolerance]
+    if not found:
+        nearest = ", ".join(
+            f"{line.name!r} at {line.frequency:.9g} GHz" for line in lines[:3]
+        )
+        raise ValueError(
+            f"No line lies within {tolerance:.3g} GHz of {frequency:.9g} GHz; the"
+            f" nearest are {nearest}. Widen `tolerance`, or give the molecule's LAMDA"
+            " file through `molecules`."
+        )
     return found

@@ -1,0 +1,142 @@
+"""Names of lines as people write them."""
+
+import re
+from functools import lru_cache
+from typing import NamedTuple
+
+from ._constants import SPEED_OF_LIGHT
+from ._lamda_text import label_of_before
+from ._shipped import plain, species_named
+
+#: A wavelength in a name is rounded by so much at most, relatively.
+_WAVELENGTH_ROUNDING = 0.01
+_WAVELENGTH = re.compile(r"(\d+(?:\.\d*)?)\s*(um|microns?|mum)?\.?")
+
+
+class Names(NamedTuple):
+    """Ways to find the transitions of a molecule; what follows the species' name."""
+
+    #: clean name -> index
+    exact: dict
+    #: name that an earlier version gave -> index
+    before: dict
+    #: folded name -> indices
+    folded: dict
+
+
+@lru_cache(maxsize=256)
+def names_of(molecule):
+    """Return the names of a molecule's transitions, without the species."""
+    exact = {
+        name[len(molecule.name) :]: i for i, name in enumerate(molecule.line_names)
+    }
+    before, folded = {}, {}
+    if molecule.file_labels:
+        labels = [label_of_before(label) for label in molecule.file_labels]
+        for i, (u, l) in enumerate(zip(molecule.upper, molecule.lower, strict=True)):
+            before.setdefault(f"({labels[u]}-{labels[l]})", i)
+    for name, i in exact.items():
+        transition, _, levels = name[1:].partition(")[")
+        folded.setdefault(_fold(transition.removesuffix(")")), []).append(i)
+        if levels:  # names that coincide; each also by its levels
+            folded.setdefault(_fold(name), []).append(i)
+    return Names(exact, before, folded)
+
+
+def _fold(transition):
+    """Return a transition without all that only varies with its writer.
+
+    ``J=03 -> 02`` becomes ``3-2``, ``1(1,1)-2(0,2)`` ``1_1_1-2_0_2``, and
+    ``2P3/2-2P1/2`` ``1.5-0.5``.
+    """
+    text = re.sub("-+>|=>|[\N{RIGHTWARDS ARROW}]", "-", plain(transition))
+    text = re.sub(r"\bv\s*=\s*0\b", "", text)
+    text = re.sub(r"(^|-)[\s(,]*[JN](_?up?)?\s*=\s*", r"\1", text)
+    text = re.sub(r"[\s,_^(){}\[\]$\"']+", "_", text)
+    text = re.sub(r"(?<![A-Za-z\d])\d_?[SPD]_?(?=\d)", "", text)  # a term symbol
+    text = re.sub(r"(\d+)/2", lambda match: f"{int(match[1]) / 2:g}", text)
+    text = re.sub(r"(?<![\d.])0+(?=\d)", "", text)
+    text = re.sub(r"(\.\d*?)0+(?!\d)", r"\1", text)
+    text = re.sub(r"\.(?!\d)", "", text)
+    return re.sub("_*-_*", "-", text).strip("_")
+
+
+def split_name(name, known):
+    """Split a name into the species that it means and the transition.
+
+    Parameters
+    ----------
+    name : str
+        Such as ``"12CO J=3-2"`` or ``"[CII] 158um"``.
+    known : container of str
+        The species there are.
+
+    Returns
+    -------
+    species : str or None
+        None if no known species is meant.
+    transition : str
+    written : str
+        The species as it is written, whether known or not.
+    """
+    text = plain(name)
+    atom = re.match(r"(\[[^\]]*\])\s*(.*)$", text)
+    if atom:
+        parts = [atom.groups()]
+    else:
+        patterns = (
+            r"(.+?[ @_-]?hfs)[\s_]*(.*)$",
+            r"([^(]+)(\(.*)$",
+            r"(\S+)\s+(.*)$",
+            r"([^_]+)_(.*)$",
+            r"(.+)()$",
+        )
+        matches = (re.match(pattern, text) for pattern in patterns)
+        parts = [match.groups() for match in matches if match]
+    for written, transition in parts:
+        species = species_named(written, known)
+        if species is not None:
+            return species, transition, written
+    written = min((part[0].strip() for part in parts), key=len, default=text)
+    return None, "", written
+
+
+def transitions_named(transition, molecule, *, atom=False):
+    """Return which transitions of a molecule a name means.
+
+    Parameters
+    ----------
+    transition : str
+        What follows the species' name.
+    molecule : Molecule
+        The molecule.
+    atom : bool, default=False
+        Whether the species was written as ``[CII]``: a bare number is then a
+        wavelength, and no number at all the only line.
+
+    Returns
+    -------
+    indices : list of int
+        None if nothing fits, several if the name is ambiguous.
+    """
+    names = names_of(molecule)
+    bare = transition.strip()
+    if bare.startswith("(") and bare.endswith(")"):
+        bare = bare[1:-1].strip()
+    if not bare:
+        return list(range(len(molecule.upper))) if atom else []
+    wavelength = _WAVELENGTH.fullmatch(bare)
+    if wavelength and (atom or wavelength[2]):
+        wavelengths = SPEED_OF_LIGHT * 1e-5 / molecule.frequencies  # [um]
+        value = float(wavelength[1])
+        return [
+            i
+            for i, of_line in enumerate(wavelengths)
+            if abs(value - of_line) <= _WAVELENGTH_ROUNDING * of_line
+        ]
+    folded = _fold(bare)
+    inversion = re.fullmatch(r"(\d+)_(\d+)", folded)
+    if inversion and molecule.name.endswith("NH3"):
+        label = f"{inversion[1]}_{inversion[2]}"
+        folded = f"{label}_1-{label}_0"
+    return names.folded.get(folded, [])
