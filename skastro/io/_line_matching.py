@@ -109,14 +109,14 @@ class Matcher:
                 value = float(wave[1])
                 # [OI] at 145.5 um is called 145: cut, and not rounded
                 place = Place(_GHZ_MICRON / value, 2 * half_a_digit(value), rest)
-                near = self._near(place, species)
+                near = self.near(place, species)
                 return (near[0] if len(near) == 1 else None), species
             return None, species
         return None, None
 
     # -- by frequency
 
-    def _near(self, place, species=None):
+    def near(self, place, species=None):
         """Return the lines that are where a table says, the nearest first."""
         lines = self._lines if species is None else self._species[species]
         width = max(self._tolerance, place.rounding) * place.frequency
@@ -164,7 +164,7 @@ class Matcher:
                 )
         if line is not None:
             if place is not None and not self.agrees(line, place):
-                there = self._near(place)
+                there = self.near(place)
                 of = f", that of {there[0].name}" if there else ""
                 raise ValueError(
                     f"{row}: {names[0]!r} is {line.name} at {line.frequency:.6g} GHz,"
@@ -175,7 +175,7 @@ class Matcher:
             return line
         if place is None:
             raise ValueError(self._unknown(row, names, species))
-        near = self._near(place, species)
+        near = self.near(place, species)
         if not near:
             raise ValueError(self._nothing_there(row, names, place, species))
         if len(near) > 1:
