@@ -293,7 +293,8 @@ def beam_area(beam, name="beam"):
     if len(axes) == 1 and unit is not None and unit.is_equivalent(u.sr):
         return _positive(u.Quantity(beam).to_value("sr"), beam, name)
     widths = [
-        _positive(_quantity(axis, name, u.rad).value, axis, name) for axis in axes
+        _positive(_quantity(axis, name, u.arcsec).to_value("rad"), axis, name)
+        for axis in axes
     ]
     return _GAUSSIAN_AREA * widths[0] * widths[-1]
 

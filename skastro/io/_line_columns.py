@@ -255,6 +255,7 @@ def column_unit(column, name, role, units):
     for where, other in others:
         if other != unit:
             raise ValueError(
-                f"Column {name!r} is in {unit} by {first}, and in {other} by {where}."
+                f"Column {name!r} is in {unit} by {first}, and in {other} by {where};"
+                " leave one out."
             )
     return unit

@@ -201,14 +201,15 @@ class Matcher:
         if species is not None:
             own = [line.name for line in self._species[species]]
             shown = f"{own}" if len(own) <= 8 else f"{own[:6]} and {len(own) - 6} more"
+            if self.species_of(name) == species:
+                return f"{row}: {name!r} says a species and no line; it has {shown}."
             return f"{row}: {species} has no line {name!r}; it has {shown}." + closest(
                 name, own
             )
-        known = [line.name for line in self._lines]
         return (
             f"{row}: the line {name!r} is of no species that is known here; known are"
-            f" {sorted(self._species)}, and others by"
-            " molecules={species: LAMDA file}." + closest(name, known)
+            f" {sorted(self._species)}. Others come by molecules={{species: file}}, of"
+            " LAMDA's format, and skastro.molecular.fetch_lamda fetches one."
         )
 
     def _nothing_there(self, row, names, place, species):
@@ -220,7 +221,7 @@ class Matcher:
         return (
             f"{row}: {what}there is no line{of} at {place.text}; the nearest is"
             f" {nearest.name} at {nearest.frequency:.6g} GHz, off by {away:.2g} of it."
-            " Other species come by molecules={species: LAMDA file}; a `tolerance` is"
+            " Other species come by molecules={species: file}; a `tolerance` is"
             f" relative, and {self._tolerance:g} now."
         )
 

@@ -133,8 +133,8 @@ class Scale:
         if given is None:
             if own is not None and np.any(own <= 0):
                 raise ValueError(
-                    f"{cells.row(int(np.argmax(own <= 0)))} has {name}, which must be"
-                    " positive."
+                    f"{cells.row(int(np.argmax(own <= 0)))} has a {role} in {name} that"
+                    " is not positive."
                 )
             return own
         if own is not None:
