@@ -156,7 +156,8 @@ def test_antenna_temperatures_and_redshifts():
 @pytest.mark.parametrize(
     ("params", "error", "message"),
     [
-        ({"intensity": 3.0}, TypeError, "`intensity` must be a Quantity"),
+        ({"intensity": 3.0}, TypeError, "`intensity` must be a linear Quantity"),
+        ({"intensity": u.Dex(1, u.dex(JYKMS))}, TypeError, "must be a linear Quantity"),
         ({"intensity": 3 * u.Jy}, ValueError, "not integrated over the line"),
         ({"intensity": 3 * u.m}, ValueError, "is in m, which is no intensity"),
         ({}, ValueError, "a flux, which needs.*`beam`.*or `solid_angle`"),
@@ -576,6 +577,8 @@ def test_bands():
         ({"unit": None}, {}, "'flux' has no unit: pass unit='K km/s'"),
         ({"unit": "furlongs"}, {}, "Row 0.*'furlongs', which is no unit"),
         ({"unit": "MJY KM/S"}, {}, "may be mJy or MJy"),
+        ({"unit": "dex(W/m2)"}, {}, "Row 0.*which is logarithmic: give the numbers"),
+        ({"flux": [[3.0, 4.0]]}, {"beam": BEAM}, r"'flux' has shape .1, 2.; it must"),
         ({"unit": "Jy"}, {"beam": BEAM}, "Row 0.*not integrated over the line"),
         ({"unit": ""}, {}, "Row 0 .*no unit in column 'unit'"),
         ({}, {"unit": "K km/s"}, "'flux' is in K km / s, and column 'unit' has"),

@@ -85,9 +85,9 @@ def to_integrated_temperature(
     from astropy import units as u
 
     unit = getattr(intensity, "unit", None)
-    if unit is None:
+    if not isinstance(unit, u.UnitBase):
         raise TypeError(
-            "`intensity` must be a Quantity, such as 3 * u.Jy * u.km / u.s, got"
+            "`intensity` must be a linear Quantity, such as 3 * u.Jy * u.km / u.s, got"
             f" {intensity!r}."
         )
     if not redshift > -1:

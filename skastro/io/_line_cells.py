@@ -58,6 +58,11 @@ class Cells:
     def column(self, name):
         """Return texts or numbers of a column by its name."""
         column = self._table[name]
+        if column.ndim != 1:
+            raise ValueError(
+                f"Column {name!r} has shape {column.shape}; it must hold one value a"
+                " row."
+            )
         mask = np.ma.getmaskarray(column) if hasattr(column, "mask") else None
         cells = []
         for i, cell in enumerate(column):

@@ -33,7 +33,7 @@ def parse_unit(text):
     ValueError
         If it is no unit, or may be one of two.
     """
-    from astropy.units import Unit
+    from astropy.units import Unit, UnitBase
 
     plain = str(text).translate(_PRINTED).strip()
     if not re.search("[a-z]", plain):
@@ -50,6 +50,9 @@ def parse_unit(text):
     )
     plain = re.sub(r"(?<=\w)\s*\.\s*(?=[A-Za-z])", " ", plain)
     try:
-        return Unit(plain)
+        unit = Unit(plain)
     except (ValueError, TypeError) as error:
         raise ValueError("which is no unit that astropy knows") from error
+    if not isinstance(unit, UnitBase):
+        raise ValueError("which is logarithmic: give the numbers themselves")
+    return unit
