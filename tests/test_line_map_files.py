@@ -5,6 +5,7 @@ import sys
 import numpy as np
 import pytest
 from astropy import units as u
+from astropy.constants import c
 from astropy.io import fits
 from astropy.table import Table
 from astropy.wcs import WCS
@@ -255,6 +256,276 @@ def test_bad_arguments(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "reproject", None)
     with pytest.raises(ImportError, match=r"skastro\[maps\]"):
         read_line_maps({"a": hdu})
+
+
+# -- files as AIPS and CASA write them
+
+
+def integers(**keys):
+    """Return an image of scaled integers, 3 K km/s but for one blank pixel."""
+    hdu = image(np.ones((8, 9)))
+    data = np.full((8, 9), 20, dtype=np.int16)
+    data[2, 3] = -32768
+    hdu = fits.PrimaryHDU(data, hdu.header)
+    hdu.header.update(BSCALE=0.1, BZERO=1.0, BLANK=-32768, **keys)
+    return hdu
+
+
+def written(path, *hdus):
+    fits.HDUList(list(hdus)).writeto(path, overwrite=True)
+    return path
+
+
+def test_scaled_integers_with_blanks(tmp_path):
+    # astropy applies scale and zero to what it is given: write the numbers raw
+    path = tmp_path / "aips.fits"
+    hdu = integers()
+    raw = hdu.data
+    header = fits.Header(
+        [c for c in hdu.header.cards if c.keyword not in "BSCALE BZERO"]
+    )
+    fits.PrimaryHDU(raw, header).writeto(path)
+    with fits.open(path, mode="update", do_not_scale_image_data=True) as hdus:
+        hdus[0].header.update(BSCALE=0.1, BZERO=1.0, BLANK=-32768)
+    with fits.open(path, memmap=True) as hdus:
+        with pytest.raises(ValueError, match="memory-mapped"):
+            hdus[0].data  # noqa: B018
+    expected = np.full((8, 9), 3.0)
+    expected[2, 3] = np.nan
+    assert_allclose(read_line_maps({"a": path}).X[:, 0], expected.ravel())
+    # also as an HDU of a file that is mapped into memory
+    with fits.open(path, memmap=True) as hdus:
+        data = read_line_maps({"a": hdus[0]})
+    assert_allclose(data.X[:, 0], expected.ravel())
+
+
+def test_an_hdu_that_was_changed_counts_as_it_is(tmp_path):
+    path = written(tmp_path / "a.fits", image(np.ones((8, 9))))
+    with fits.open(path) as hdus:
+        hdus[0].data = 2 * hdus[0].data
+        assert_allclose(read_line_maps({"a": hdus[0]}).X, 2)
+    with fits.open(path) as hdus:
+        hdus[0].header["BUNIT"] = "mK km/s"
+        assert read_line_maps({"a": hdus[0]}).unit == u.mK * u.km / u.s
+
+
+def beams(major, minor, angle, unit="arcsec"):
+    columns = [
+        fits.Column(name, "1E", unit=unit if name != "BPA" else "deg", array=values)
+        for name, values in (("BMAJ", major), ("BMIN", minor), ("BPA", angle))
+    ]
+    n = len(major)
+    columns += [fits.Column(name, "1J", array=np.arange(n)) for name in ("CHAN", "POL")]
+    return fits.BinTableHDU.from_columns(columns, name="BEAMS")
+
+
+def test_beams_of_casa(tmp_path):
+    plane = image(np.ones((1, 1, 8, 9)), beam=None, CASAMBM=True)
+    one = beams([4.0, 4.004, 0.0, 4.002], [3, 3, 0, 3], [30.0, 30.1, 0.0, -149.9])
+    path = written(tmp_path / "casa.fits", plane, one)
+    data = read_line_maps({"a": path})
+    assert_allclose(data.beam.major.to_value("arcsec"), 4.002, rtol=1e-6)
+    assert_allclose(data.beam.minor.to_value("arcsec"), 3)
+    # radio_beam reads the unit of the table too
+    degrees = beams([4 / 3600], [3 / 3600], [30.0], "DEGREES")
+    written(path, plane, degrees)
+    theirs = radio_beam.Beams.from_fits_bintable(degrees)[0]
+    with fits.open(path) as hdus:
+        ours = read_line_maps({"a": hdus[0]}).beam
+    assert_allclose(ours.sr.value, theirs.sr.value)
+    # without the keyword too; but a beam of the header's own goes before
+    del plane.header["CASAMBM"]
+    written(path, plane, one)
+    assert read_line_maps({"a": path}).beam.major > 3.9 * u.arcsec
+    plane.header.update(BMAJ=5 / 3600, BMIN=5 / 3600, BPA=0.0)
+    written(path, plane, one)
+    assert_allclose(read_line_maps({"a": path}).beam.major.to_value("arcsec"), 5)
+
+
+@pytest.mark.parametrize(
+    ("table", "message"),
+    [
+        (beams([4.0, 4.5], [3, 3], [0, 0]), "2 beams .BEAMS., which are not one: BMAJ"),
+        (beams([4.0, 4.0], [3, 3], [0, 20]), "which are not one"),
+        (beams([0.0], [0], [0]), "no plane has a beam"),
+        (beams([4.0], [3], [0], None), "have no unit of BMAJ"),
+        (None, "a table BEAMS .CASAMBM., which the file has not"),
+    ],
+)  # fmt: skip
+def test_beams_that_are_none(table, message, tmp_path):
+    plane = image(np.ones((8, 9)), beam=None, CASAMBM=True)
+    hdus = [plane] if table is None else [plane, table]
+    path = written(tmp_path / "casa.fits", *hdus)
+    with pytest.raises(ValueError, match=f"casa.fits.*{message}"):
+        read_line_maps({"a": path})
+    if "unit" not in message:
+        assert read_line_maps({"a": path}, beam="keep").beam is None
+
+
+def test_beams_of_planes_that_turn_but_are_round_are_one(tmp_path):
+    plane = image(np.ones((8, 9)), beam=None, CASAMBM=True)
+    path = written(tmp_path / "a.fits", plane, beams([4.0, 4.0], [4, 4], [0, 70]))
+    assert_allclose(read_line_maps({"a": path}).beam.major.to_value("arcsec"), 4)
+
+
+def test_beams_of_histories():
+    hdu = image(np.ones((8, 9)), beam=None)
+    hdu.header["HISTORY"] = (
+        "AIPS   CLEAN BMAJ=  1.9999E-03 BMIN=  1.8000E-03 BPA=   9.00"
+    )
+    hdu.header["HISTORY"] = (
+        "AIPS   CLEAN BMAJ=  1.7599E-03 BMIN=  1.5740E-03 BPA=   2.61"
+    )
+    ours = read_line_maps({"a": hdu}).beam
+    assert ours == radio_beam.Beam.from_fits_history(hdu.header)
+    assert_allclose(ours.minor.to_value("deg"), 1.574e-3)
+    # as IMAGR notes parameters, which are no beam; and without blanks
+    hdu.header["HISTORY"] = "IMAGR BMAJ = 3.0"
+    assert read_line_maps({"a": hdu}).beam == ours
+    hdu.header["HISTORY"] = "AIPS   CLEAN BMAJ=1.0D-03 BMIN=1.0D-03 BPA=-45.0"
+    assert_allclose(read_line_maps({"a": hdu}).beam.major.to_value("deg"), 1e-3)
+    casa = image(np.ones((8, 9)), beam=None)
+    casa.header["HISTORY"] = (
+        "> restoration: 1.34841 by 0.830715 (arcsec) at pa 82.8827 (deg)"
+    )
+    beam = read_line_maps({"a": casa}).beam
+    assert_allclose(beam.major.to_value("arcsec"), 1.34841)
+    assert_allclose(beam.pa.to_value("deg"), 82.8827)
+
+
+@pytest.mark.parametrize(
+    ("text", "unit"),
+    [
+        ("JY/BEAM.KM/S", "Jy km / (beam s)"),
+        ("JY/BEAM*M/S", "Jy m / (beam s)"),
+        ("JY/BEAM M/S", "Jy m / (beam s)"),
+        ("K.M/S", "K m / s"),
+        ("K*KM/S", "K km / s"),
+        ("KELVIN KM/S", "K km / s"),
+        ("K.HZ", "K Hz"),
+        ("W/M**2/SR", "W / (m2 sr)"),
+    ],
+)
+def test_units_in_upper_case(text, unit):
+    hdu = image([[2.0]], unit=text, RESTFRQ=FREQUENCY)
+    data = read_line_maps({"a": hdu}, unit=unit)
+    assert_allclose(data.X, 2.0)
+    assert data.unit == u.Unit(unit)
+
+
+def test_a_unit_that_may_be_two_is_refused():
+    with pytest.raises(
+        ValueError, match="BUNIT is 'MJY/BEAM', which may be mJy or MJy"
+    ):
+        read_line_maps({"a": image([[2.0]], unit="MJY/BEAM")})
+
+
+def test_moments_over_frequency_become_those_over_velocity():
+    """The integral of one profile, over either axis, by quadrature."""
+    velocity = np.linspace(-100, 100, 2001) * u.km / u.s
+    profile = np.exp(-((velocity / (20 * u.km / u.s)) ** 2).value) * u.K
+    frequency = u.Quantity(FREQUENCY, "Hz") * (1 - velocity / c)
+    moment = np.trapezoid(profile, velocity).to_value("K km/s")
+    over_frequency = -np.trapezoid(profile, frequency).to_value("K Hz")
+    hdu = image([[over_frequency]], unit="K Hz", RESTFRQ=FREQUENCY)
+    data = read_line_maps({"a": hdu})
+    assert data.unit == u.K * u.km / u.s
+    assert_allclose(data.X, moment)
+    hdu.header["BUNIT"] = "K.MHz"
+    assert_allclose(read_line_maps({"a": hdu}, unit="K km/s").X, 1e6 * moment)
+    kept = read_line_maps({"a": hdu}, unit="K Hz")
+    assert_allclose(kept.X, 1e6 * over_frequency)
+    # fluxes of beams, and of the sky
+    beam = radio_beam.Beam(3 * u.arcsec, 2 * u.arcsec, 30 * u.deg)
+    per_kelvin = 1 / beam.jtok(FREQUENCY * u.Hz).value
+    hdu = image([[over_frequency * per_kelvin]], unit="Jy/beam Hz", RESTFRQ=FREQUENCY)
+    assert_allclose(read_line_maps({"a": hdu}, unit="K km/s").X, moment)
+    radiance = over_frequency * per_kelvin * 1e-26 / beam.sr.value
+    hdu = image([[radiance]], unit="W m-2 sr-1", RESTFRQ=FREQUENCY)
+    assert_allclose(read_line_maps({"a": hdu}, unit="K km/s").X, moment)
+    del hdu.header["RESTFRQ"]
+    with pytest.raises(ValueError, match="RESTFRQ"):
+        read_line_maps({"a": hdu}, unit="K km/s")
+    with pytest.raises(ValueError, match="BUNIT, K, cannot be converted to K km"):
+        read_line_maps({"a": image([[1.0]], unit="K")}, unit="K km/s")
+    hdu = image([[-over_frequency]], unit="K Hz", RESTFRQ=FREQUENCY)
+    with pytest.warns(
+        UserWarning, match="negative on the whole.*multiply the map by -1"
+    ):
+        assert_allclose(read_line_maps({"a": hdu}).X, -moment)
+
+
+def test_a_rest_frequency_of_another_line_is_told():
+    hdu = image(np.ones((8, 9)), RESTFRQ=FREQUENCY)
+    with pytest.warns(
+        UserWarning,
+        match="RESTFRQ is 115.271 GHz, that of CO.1-0., but.* called 'CO 3-2'",
+    ):
+        read_line_maps({"CO 3-2": hdu})
+    read_line_maps({"CO(1-0)": hdu, "something else": hdu})
+    hdu.header["RESTFREQ"] = hdu.header.pop("RESTFRQ") / 1e9
+    with pytest.warns(UserWarning, match="RESTFRQ is 1.15271e-07 GHz, but"):
+        read_line_maps({"CO(1-0)": hdu})
+
+
+# -- blank pixels
+
+
+GRIDS = {
+    "the same, to rounding": ((41, 41), {"shift": (1e-9, 0)}, 1),
+    "a third of a pixel off": ((41, 41), {"shift": (0.3, 0.2)}, 1),
+    "turned": ((41, 41), {"rotation": 30.0}, 1),
+    "four times finer": ((160, 160), {"pixel": PIXEL / 4}, 16),
+    "three times coarser": ((15, 15), {"pixel": 3 * PIXEL}, 0),
+}
+
+
+@pytest.mark.parametrize("grid", GRIDS)
+def test_a_blank_pixel_stays_as_large_as_it_is(grid):
+    from reproject import reproject_interp
+
+    shape, params, expected = GRIDS[grid]
+    shift = params.pop("shift", (0, 0)) if "shift" in params else (0, 0)
+    wcs = celestial(shape, params.get("rotation", 0.0), params.get("pixel", PIXEL))
+    wcs.wcs.crpix += shift
+    own = celestial((41, 41))
+    y, x = np.mgrid[:41, :41] - 20.0
+    plane = 5 + 0.1 * x - 0.2 * y
+    holed = plane.copy()
+    holed[20, 20] = np.nan
+    data = read_line_maps(
+        {"whole": image(plane, None), "holed": image(holed, None)},
+        beam="keep",
+        reference=(wcs, shape),
+    )
+    whole, holed_map = data.X.T
+    grown = np.isnan(holed_map) & ~np.isnan(whole)
+    assert grown.sum() == expected
+    # what reproject leaves of it
+    theirs = reproject_interp(
+        (holed, own), wcs, shape_out=shape, return_footprint=False
+    ).ravel()
+    assert (np.isnan(theirs) & ~np.isnan(whole)).sum() > grown.sum()
+    # and elsewhere the same: a hole's own place is taken by the mean around it
+    assert_allclose(holed_map[~grown], whole[~grown], atol=0.01)
+    far = ~np.isnan(theirs)
+    assert_allclose(holed_map[far], theirs[far], atol=1e-9)
+
+
+def test_large_blanks_keep_their_area():
+    rng = np.random.default_rng(0)
+    y, x = np.mgrid[:60, :60]
+    data = rng.normal(size=(60, 60))
+    data[(x - 30) ** 2 + (y - 28) ** 2 < 150] = np.nan
+    for pixel, rotation in ((PIXEL, 20.0), (PIXEL / 3, 5.0), (2.5 * PIXEL, 40.0)):
+        n = int(100 * PIXEL / pixel)
+        got = read_line_maps(
+            {"a": image(np.nan_to_num(data), None), "b": image(data, None)},
+            beam="keep",
+            reference=(celestial((n, n), rotation, pixel), (n, n)),
+        )
+        area = np.isnan(got.X[:, 1]).sum() - np.isnan(got.X[:, 0]).sum()
+        assert_allclose(area * (pixel / PIXEL) ** 2, np.isnan(data).sum(), rtol=0.05)
 
 
 def test_components_are_written_with_coordinates_and_profiles(tmp_path):

@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from astropy import units as u
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
@@ -125,6 +126,39 @@ def test_equality_is_exact():
     assert LogUniform(1234567, 2e6) != LogUniform(1234568, 2e6)
     assert Parameter(stats.norm(0, 1)) != Parameter(stats.norm(0, 1), log=True)
     assert len({Uniform(0, 1), Uniform(0, 1), LogUniform(1, 2)}) == 2
+
+
+def test_bounds_carry_their_unit():
+    assert Uniform(10 * u.K, 300 * u.K) == Uniform(10, 300, "K")
+    assert Uniform(10 * u.K, 0.3 * u.kK, label="T").relabel(None).unit == "K"
+    assert LogUniform(1e4 / u.cm**3, 1e6 / u.cm**3) == LogUniform(1e4, 1e6, "cm-3")
+    assert_allclose(LogUniform(1e10 / u.m**3, 1e12 / u.m**3, "cm-3").bounds, [1e4, 1e6])
+    # a unit that is stated is the parameter's, in its own spelling
+    width = Uniform(1000 * u.m / u.s, 1e7 * u.cm / u.s, "km s-1")
+    assert_allclose(width.bounds, [1.0, 100.0])
+    assert width.unit == "km s-1"
+    assert Uniform(10, 300 * u.K, "K") == Uniform(10, 300, "K")
+    assert Uniform(0, 300 * u.K) == Uniform(0, 300, "K")
+    assert Uniform(0 * u.one, 100 * u.percent) == Uniform(0, 1)
+    assert Uniform(1, 2, u.km / u.s) == Uniform(1, 2, "km / s")
+    space = ParameterSpace({"T": Uniform(10 * u.K, 300 * u.K)})
+    assert space.units == ["K"] and clone(space) == space
+    assert_array_equal(space.transform([[0.0], [1.0]]), [[10], [300]])
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda: Uniform(10 * u.K, 3 * u.km), "`upper` carries the unit km.* not K"),
+        (lambda: LogUniform(1 * u.K, 3 * u.K, "cm-3"), "`lower` carries.* not cm-3"),
+        (lambda: Uniform(10, 300 * u.K), "lower=10 without a unit.*other bound in K"),
+        (lambda: Uniform([1, 2] * u.K, 300 * u.K), "one number for each bound"),
+        (lambda: Parameter(stats.norm(3 * u.K, 1 * u.K)), "holds 3.0 K.*as `unit`"),
+    ],
+)
+def test_units_that_disagree_are_named(make, message):
+    with pytest.raises(TypeError, match=message):
+        make()
 
 
 def test_bad_types():

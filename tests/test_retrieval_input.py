@@ -14,6 +14,7 @@ from scipy.stats import norm
 from sklearn.model_selection import LeaveOneOut, cross_val_predict
 
 from skastro.emulation import EmulatorRegressor
+from skastro.io import to_integrated_temperature
 from skastro.metrics import log_evidence_scorer
 from skastro.parameter_space import ParameterSpace, Uniform
 from skastro.retrieval import BayesianRetrieval
@@ -142,8 +143,21 @@ def test_intensities_in_their_unit():
         Lines.output_names, 1000 * y * u.Unit("K m / s"), sigma=300 * u.Unit("K m / s")
     )
     assert_allclose(found.posterior_.mean(), expected.posterior_.mean(), rtol=1e-9)
-    with pytest.raises(TypeError, match="`y` carries the unit Jy"):
-        sklearn.clone(expected).fit(Lines.output_names, y * u.Jy, sigma=0.3)
+    # what would do is named, and does
+    jansky = u.Unit("Jy km / s")
+    with pytest.raises(TypeError, match="`y` carries the unit Jy km / s, and .*to_int"):
+        sklearn.clone(expected).fit(Lines.output_names, y * jansky, sigma=0.3)
+    with pytest.raises(TypeError, match="`sigma` carries the unit Jy.*read_line_table"):
+        sklearn.clone(expected).fit(Lines.output_names, y, sigma=0.3 * jansky)
+    beam, nu = 10 * u.arcsec, [115.27, 230.54, 345.80] * u.GHz
+    one = to_integrated_temperature(np.ones(3) * jansky, nu, beam=beam).value
+    flux, error = y / one * jansky, 0.3 / one * jansky
+    found = sklearn.clone(expected).fit(
+        Lines.output_names,
+        to_integrated_temperature(flux, nu, beam=beam),
+        sigma=to_integrated_temperature(error, nu, beam=beam),
+    )
+    assert_allclose(found.posterior_.mean(), expected.posterior_.mean(), rtol=1e-9)
     with pytest.raises(TypeError, match="`y` carries the unit K"):
         straight().fit(X[SEEN], Y[SEEN] * u.K, sigma=0.1)
 

@@ -1,10 +1,20 @@
 """Maps of lines in FITS files, on one grid and of one beam."""
 
+import warnings
+
 import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from ._images import beam_of, onto, read_image, unit_of
+from ..molecular import line_catalogue
+from ._beams import beam_of
+from ._images import frequency_of, read_image, unit_of
+from ._integrated import kind_of
+from ._line_matching import Matcher, Place
+from ._regridding import onto
+
+#: Frequencies that differ by less than this, relatively, may be of one line.
+_SAME_LINE = 1e-3
 
 
 def read_line_maps(
@@ -13,7 +23,8 @@ def read_line_maps(
     """Read maps of several lines, and bring them onto one grid and to one beam.
 
     Each map is convolved to the common beam, put in the common unit, and interpolated
-    onto the common grid, in this order. Needs the optional packages reproject and
+    onto the common grid, in this order. A pixel is NaN if half of it lies in pixels
+    that are. Needs the optional packages reproject and
     radio-beam: ``pip install "skastro[maps]"``.
 
     Parameters
@@ -33,8 +44,10 @@ def read_line_maps(
         of a round one. By default the smallest common beam of all maps. With "keep"
         maps are not convolved.
     unit : str or astropy Unit, default=None
-        Unit of the result; that of the first map by default. Between intensities and
-        brightness temperatures headers need ``RESTFRQ``.
+        Unit of the result; that of the first map by default, or K km/s where that is
+        K Hz. Between intensities and brightness temperatures, and between integrals
+        over frequency and velocity, headers need ``RESTFRQ``. Widths of channels count
+        as positive.
     verbose : int, default=0
         Whether to show a progress bar over maps.
 
@@ -57,6 +70,12 @@ def read_line_maps(
         is smaller than that of a map, or a map does not overlap with the grid. Messages
         name the file and the header key.
 
+    Warns
+    -----
+    UserWarning
+        If a header's ``RESTFRQ`` is not that of the line that the map is called after,
+        or an integral over frequency is negative on the whole.
+
     See Also
     --------
     write_component_maps : Writes what a factorisation found.
@@ -66,6 +85,10 @@ def read_line_maps(
     -----
     Noise of a map is taken to be as coarse as its beam, so that its errors fall as the
     root of the ratio of the areas of the beams. An entry without an error is missing.
+
+    A beam is that of ``BMAJ``, ``BMIN``, ``BPA``; or of CASA's table ``BEAMS``, whose
+    beams must agree within 1 %, and the middle one is taken; or the last that AIPS or
+    CASA noted in the history.
 
     Examples
     --------
@@ -91,6 +114,7 @@ def read_line_maps(
     for image in images.values():
         image.unit = unit_of(image)
         image.beam = beam_of(image, convolved)
+    _check_frequencies(images)
     common = _common_beam(images, beam) if convolved else None
     target = _target_unit(unit, next(iter(images.values())))
     wcs, shape = _grid(images, reference)
@@ -141,6 +165,37 @@ def _mapping(parameter, maps):
     return maps
 
 
+def _check_frequencies(images):
+    """Warn of a rest frequency that is that of another line, and of falling axes."""
+    from astropy.units import Hz
+
+    matcher = Matcher(line_catalogue(), _SAME_LINE)
+    for name, image in images.items():
+        frequency, line = frequency_of(image), matcher.named(name)[0]
+        if frequency is not None and line is not None:
+            place = Place(frequency.to_value("GHz"), 0.0, "")
+            if not matcher.agrees(line, place):
+                there = matcher.near(place)
+                of = f", that of {there[0].name}" if there else ""
+                warnings.warn(
+                    f"{image.label}: RESTFRQ is {place.frequency:.6g} GHz{of}, but the"
+                    f" map is called {name!r}, and {line.name} is at"
+                    f" {line.frequency:.6g} GHz. If the file is the right one, correct"
+                    " its header, by which units are converted.",
+                    UserWarning,
+                    stacklevel=3,
+                )
+        kind = kind_of(image.unit)
+        if kind is not None and kind[1] == Hz and np.nansum(image.data) < 0:
+            warnings.warn(
+                f"{image.label}: its integral over frequency (BUNIT, {image.unit}) is"
+                " negative on the whole. If the sum went along a falling axis, its"
+                " sign is that of the channels' width: multiply the map by -1.",
+                UserWarning,
+                stacklevel=3,
+            )
+
+
 # -- what all maps have in common
 
 
@@ -165,10 +220,12 @@ def _common_beam(images, beam):
 
 
 def _target_unit(unit, first):
-    from astropy.units import Unit
+    from astropy.units import Hz, K, Unit, km, s
 
     if unit is None:
-        return first.unit
+        # over frequency, equal temperatures of two lines would differ
+        over_frequency = kind_of(first.unit) == (K, Hz)
+        return K * km / s if over_frequency else first.unit
     try:
         return Unit(unit)
     except (ValueError, TypeError) as error:

@@ -5,7 +5,7 @@ import copy
 import numpy as np
 from scipy import stats
 
-from ..utils.arrays import refuse_units
+from ..utils.arrays import plain, unit_of
 
 
 class Parameter:
@@ -15,7 +15,7 @@ class Parameter:
     ----------
     distribution : frozen scipy.stats distribution
         Any continuous one, such as ``scipy.stats.norm(3.0, 0.5)``.
-    unit : str, default=""
+    unit : str or astropy Unit, default=""
         Unit, as astropy spells it; empty for a dimensionless parameter.
     label : str, default=None
         How plots call it; LaTeX is fine. By default its name.
@@ -39,10 +39,14 @@ class Parameter:
                 "`distribution` must be a frozen continuous scipy.stats distribution,"
                 f" such as scipy.stats.norm(0, 1), got {distribution!r}."
             )
-        if not isinstance(unit, str):
-            raise TypeError(f"`unit` must be a string, such as 'K', got {unit!r}.")
+        for value in (*distribution.args, *distribution.kwds.values()):
+            if unit_of(value) is not None:
+                raise TypeError(
+                    f"`distribution` holds {value}, and scipy.stats knows no units:"
+                    " give it bare numbers, and their unit as `unit`."
+                )
         self.distribution = distribution
-        self.unit = unit
+        self.unit = _spelled(unit)
         self.label = label
         self.log = log
 
@@ -93,6 +97,19 @@ class Parameter:
         return hash(self._identity())
 
 
+def _spelled(unit):
+    """Return a unit as a string: as it was given, or as astropy spells it."""
+    if isinstance(unit, str):
+        return unit
+    if not hasattr(unit, "to_string"):
+        raise TypeError(
+            f"`unit` must be a string, such as 'K', or an astropy unit, got {unit!r}."
+        )
+    text = unit.to_string()
+    # "cm-3", not "1 / cm3", as models spell it
+    return unit.to_string(fraction=False) if text.startswith("1 / ") else text
+
+
 class _Bounded(Parameter):
     """A parameter between two bounds."""
 
@@ -106,14 +123,35 @@ class _Bounded(Parameter):
         return self.lower, self.upper
 
     @staticmethod
-    def _check(lower, upper, name):
-        refuse_units(lower, "lower")
-        refuse_units(upper, "upper")
+    def _check(lower, upper, unit, name):
+        """Return bounds as numbers, and the unit that they are in."""
+        carried = unit_of(lower), unit_of(upper)
+        if carried != (None, None):
+            stated = _spelled(unit)
+            unit = stated or _spelled(carried[1] if carried[0] is None else carried[0])
+            for which, value, own in zip(
+                ("lower", "upper"), (lower, upper), carried, strict=True
+            ):
+                # 0 is 0 in every unit
+                if own is None and value != 0 and unit and not stated:
+                    raise TypeError(
+                        f"{name} got {which}={value!r} without a unit, and the other"
+                        f" bound in {unit}: give both a unit, or name that of bare"
+                        " numbers by unit=."
+                    )
+            lower = plain(lower, "lower", unit=unit)
+            upper = plain(upper, "upper", unit=unit)
+        if np.ndim(lower) or np.ndim(upper):
+            raise TypeError(
+                f"{name} needs one number for each bound, got lower={lower!r} and"
+                f" upper={upper!r}."
+            )
         if not (np.isfinite(lower) and np.isfinite(upper) and lower < upper):
             raise ValueError(
                 f"{name} needs finite bounds with lower < upper, got lower={lower!r}"
                 f" and upper={upper!r}."
             )
+        return float(lower), float(upper), unit
 
     def _describe(self):
         return f"{self.lower:g}, {self.upper:g}"
@@ -124,10 +162,10 @@ class Uniform(_Bounded):
 
     Parameters
     ----------
-    lower, upper : float
-        The bounds.
-    unit : str, default=""
-        Unit, as astropy spells it.
+    lower, upper : float or Quantity
+        The bounds. Quantities are converted to `unit`.
+    unit : str or astropy Unit, default=""
+        Unit, as astropy spells it; by default that of the bounds.
     label : str, default=None
         How plots call it.
 
@@ -136,10 +174,13 @@ class Uniform(_Bounded):
     >>> from skastro.parameter_space import Uniform
     >>> Uniform(10, 200, "K")
     Uniform(10, 200, unit='K')
+    >>> from astropy import units as u
+    >>> Uniform(10 * u.K, 0.2 * u.kK)
+    Uniform(10, 200, unit='K')
     """
 
     def __init__(self, lower, upper, unit="", *, label=None):
-        self._check(lower, upper, "Uniform")
+        lower, upper, unit = self._check(lower, upper, unit, "Uniform")
         distribution = stats.uniform(lower, upper - lower)
         super().__init__(lower, upper, distribution, unit, label, log=False)
 
@@ -149,10 +190,11 @@ class LogUniform(_Bounded):
 
     Parameters
     ----------
-    lower, upper : float
-        The bounds, of the parameter and not of its logarithm.
-    unit : str, default=""
-        Unit, as astropy spells it.
+    lower, upper : float or Quantity
+        The bounds, of the parameter and not of its logarithm. Quantities are converted
+        to `unit`.
+    unit : str or astropy Unit, default=""
+        Unit, as astropy spells it; by default that of the bounds.
     label : str, default=None
         How plots call it.
 
@@ -164,7 +206,7 @@ class LogUniform(_Bounded):
     """
 
     def __init__(self, lower, upper, unit="", *, label=None):
-        self._check(lower, upper, "LogUniform")
+        lower, upper, unit = self._check(lower, upper, unit, "LogUniform")
         if lower <= 0:
             raise ValueError(
                 f"LogUniform needs positive bounds, got lower={lower!r}; the bounds are"

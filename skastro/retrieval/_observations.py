@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.utils import check_array, check_consistent_length
 
-from ..utils.arrays import plain, refuse_cube, validate
+from ..utils.arrays import plain, refuse_cube, unit_of, validate
 from ._line_names import lines_of
 
 
@@ -91,7 +91,7 @@ def check_observations(
     if sample_weight is not None:
         sigma = _of_weights(layout, sample_weight, estimator.sigma)
     elif sigma is not None:
-        sigma = layout.spread(plain(sigma, "sigma", unit=forward.unit), "sigma")
+        sigma = layout.spread(in_unit(sigma, "sigma", forward.unit), "sigma")
     elif estimator.sigma is not None:
         sigma = np.full(y.shape, float(estimator.sigma))
     else:
@@ -142,6 +142,48 @@ def check_sign(observations, forward):
         )
 
 
+def in_unit(values, name, unit):
+    """Return values without mask and unit, in the unit of the forward model.
+
+    Parameters
+    ----------
+    values : array-like
+        Intensities or their errors.
+    name : str
+        Of the parameter.
+    unit : str or None
+        The forward model's.
+
+    Returns
+    -------
+    values : array-like
+
+    Raises
+    ------
+    TypeError
+        If they carry another unit, or one where the model has none. Where it takes
+        frequencies and a beam to convert it, the message says what does that.
+    """
+    try:
+        return plain(values, name, unit=unit)
+    except TypeError as error:
+        own = unit_of(values)
+        if own is None or unit is None or not _is_brightness(unit):
+            raise
+        raise TypeError(
+            f"`{name}` carries the unit {own}, and `forward_model` predicts {unit}. To"
+            " convert an intensity takes the frequencies of the lines, and the beam:"
+            " skastro.io.to_integrated_temperature does it, and"
+            " skastro.io.read_line_table does it for a table."
+        ) from error
+
+
+def _is_brightness(unit):
+    from astropy import units as u
+
+    return u.Unit(unit).is_equivalent(u.K * u.km / u.s)
+
+
 # -- which axis of y is which
 
 
@@ -172,7 +214,7 @@ class Layout:
             raise ValueError(
                 "BayesianRetrieval requires y to be passed, but the target y is None."
             )
-        y = plain(y, "y", unit=unit)
+        y = in_unit(y, "y", unit)
         refuse_cube(y, "y")
         y = check_array(
             y,

@@ -6,12 +6,15 @@ import numpy as np
 
 
 @contextmanager
-def opened(path):
-    """Open a FITS file; whatever is wrong with it, name it."""
+def opened(path, memmap=True):
+    """Open a FITS file; whatever is wrong with it, name it.
+
+    Scaled integers, and those with BLANK, cannot be mapped into memory.
+    """
     from astropy.io import fits
 
     try:
-        with fits.open(path, memmap=True) as hdus:
+        with fits.open(path, memmap=memmap) as hdus:
             yield hdus
     except (OSError, TypeError, AttributeError) as error:
         raise ValueError(f"{path} is not a readable FITS file: {error}") from error
