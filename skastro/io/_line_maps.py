@@ -1,12 +1,11 @@
 """Maps of lines in FITS files, on one grid and of one beam."""
 
-import warnings
-
 import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from ..molecular import line_catalogue
+from ..utils.warn import warn
 from ._beams import beam_of
 from ._images import frequency_of, read_image, unit_of
 from ._integrated import kind_of
@@ -177,22 +176,18 @@ def _check_frequencies(images):
             if not matcher.agrees(line, place):
                 there = matcher.near(place)
                 of = f", that of {there[0].name}" if there else ""
-                warnings.warn(
+                warn(
                     f"{image.label}: RESTFRQ is {place.frequency:.6g} GHz{of}, but the"
                     f" map is called {name!r}, and {line.name} is at"
                     f" {line.frequency:.6g} GHz. If the file is the right one, correct"
                     " its header, by which units are converted.",
-                    UserWarning,
-                    stacklevel=3,
                 )
         kind = kind_of(image.unit)
         if kind is not None and kind[1] == Hz and np.nansum(image.data) < 0:
-            warnings.warn(
+            warn(
                 f"{image.label}: its integral over frequency (BUNIT, {image.unit}) is"
                 " negative on the whole. If the sum went along a falling axis, its"
                 " sign is that of the channels' width: multiply the map by -1.",
-                UserWarning,
-                stacklevel=3,
             )
 
 

@@ -1,10 +1,10 @@
 """Lines of a table, found in the catalogue by their names or their frequencies."""
 
 import re
-import warnings
 from typing import NamedTuple
 
 from ..utils.suggestions import closest
+from ..utils.warn import warn
 
 _ROMAN = {"I": 0, "II": 1, "III": 2, "IV": 3, "V": 4}
 #: Speed of light, [GHz um].
@@ -185,12 +185,10 @@ class Matcher:
                 " line, or give more digits and a smaller `tolerance`."
             )
         if names and species is None:
-            warnings.warn(
+            warn(
                 f"{row}: {names[0]!r} is no name that is known here; it is taken to be"
                 f" {near[0].name}, at {near[0].frequency:.6g} GHz, for its"
                 f" {place.text}.",
-                UserWarning,
-                stacklevel=5,
             )
         return near[0]
 

@@ -1,10 +1,10 @@
 """Which line each row of a table is."""
 
 import re
-import warnings
 
 import numpy as np
 
+from ..utils.warn import warn
 from ._line_columns import name_and_unit
 from ._line_matching import Matcher, Place, half_a_digit
 
@@ -106,8 +106,6 @@ def _check_objects(cells, names):
                 f"There are {len(values)} objects by column {name!r}, and r{what}:"
                 f" choose one, as in table[table[{name!r}] == {str(values[0])!r}]."
             )
-    warnings.warn(
+    warn(
         f"R{what}; they count as two measurements of one object.",
-        UserWarning,
-        stacklevel=4,
     )

@@ -1,10 +1,10 @@
 """Units, beams and efficiencies of a table of lines, as factors to K km/s."""
 
 import re
-import warnings
 
 import numpy as np
 
+from ..utils.warn import warn
 from ._integrated import aperture_area, beam_area, factor_to_kelvin, kind_of
 from ._line_columns import without_scale
 from ._units import parse_unit
@@ -227,11 +227,9 @@ def _warn_of_beams(least, most):
     """Warn if intensities are means over different beams."""
     least, most = _WIDTH * np.sqrt([least, most])
     if most > least * (1 + _SAME_BEAM):
-        warnings.warn(
+        warn(
             f"Beams are {least:.3g} to {most:.3g} arcsec wide, and each intensity is"
             " the mean over its own. Pass `source_size`, to have means over the source,"
             " or an infinite one, numpy.inf * astropy.units.arcsec, if it fills them"
             " all.",
-            UserWarning,
-            stacklevel=4,
         )

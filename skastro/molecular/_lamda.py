@@ -1,11 +1,11 @@
 """Molecule files in the format of LAMDA: the reader, and checked downloads."""
 
 import re
-import warnings
 from pathlib import Path
 
 import numpy as np
 
+from ..utils.warn import warn
 from ._constants import SPEED_OF_LIGHT, WAVENUMBER_TO_KELVIN
 from ._lamda_text import (
     PARTNERS,
@@ -171,13 +171,11 @@ def _partner(lines, species):
         )
     others = named & {"p-H2", "o-H2", "e"} - {partner}
     if others and partner not in named and partner != "H2":
-        warnings.warn(
+        warn(
             f"{lines.path}, line {lines.position}: the collision partner's code {code}"
             f" is {partner}, but its text {text!r} says {' and '.join(sorted(others))}."
             " The code is followed, as RADEX does; if the text is right, mend the"
             " number in the file.",
-            UserWarning,
-            stacklevel=4,
         )
     return partner, text
 
