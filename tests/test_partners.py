@@ -291,6 +291,48 @@ def test_every_file_with_each_of_its_partners_is_thermal_when_dense(shared_data)
             assert_allclose(departure, 1, rtol=1e-3, err_msg=f"{path.name} {table}")
 
 
+@pytest.mark.parametrize(
+    ("file", "geometry", "gas"),
+    [
+        ("sio.dat", "lvg", (838.1, 524.8, 1.46e14)),
+        ("SO-pH2.dat", "uniform sphere", (44.610, 8686.5, 3.3937e16)),
+        ("o2.dat", "slab", (283.57, 8686.5, 3.129e21)),
+        ("ph2cs.dat", "uniform sphere", (253.48, 8686.5, 1.309e17)),
+    ],
+)
+def test_inverted_lines_at_their_cap_settle(shared_data, file, geometry, gas):
+    """Newton's steps went to and fro over the cap, and the models came back as NaN."""
+    path = shared_data / "chem" / "lamda_more" / file
+    molecule = read_lamda(path, name="X")
+    temperature, density, column = gas
+    partner = "o-H2" if file.startswith("ph2") else molecule.collisions[0].partner
+    radex = RadexModel(
+        [molecule.line_names[0]],
+        partners=(partner,),
+        geometry=geometry,
+        molecules={"X": molecule},
+    )
+    given = {radex.parameter_names[1]: density}
+    solution = radex.solve("X", temperature, column_density=column, **given)
+    assert solution.converged.all()
+    x = solution.populations
+    # it is a solution: nothing more moves, from there or from a little beside it
+    solver, around = solver_of(radex, molecule, partner)
+    rates = solver._collisions.matrices(np.array([temperature]), np.array([[density]]))
+    down, up, *_ = solver._line_rates(x, np.array([column]), around)
+    residual, gross = solver._imbalance(x, rates, rates.sum(axis=1), down, up)
+    assert_allclose(residual[x > 1e-20] / gross[x > 1e-20], 0, atol=1e-6)
+
+
+def solver_of(radex, molecule, partner):
+    from skastro.molecular._radiation import surroundings
+    from skastro.molecular._statistical_equilibrium import StatisticalEquilibrium
+
+    tables = [t for t in molecule.collisions if t.partner == partner]
+    solver = StatisticalEquilibrium(molecule, tables, radex.geometry)
+    return solver, surroundings(solver.line_temperatures, 2.73, None, None, {})
+
+
 # -- what follows by name
 
 

@@ -30,6 +30,8 @@ _BLOCK_OF_LEVELS = 2560
 _NEGLIGIBLE = 1e-25
 #: Populations are kept above this, so that logarithms exist.
 _FLOOR = 1e-60
+#: Steps before those of models that go to and fro are searched, and halvings of one.
+_PLAIN_STEPS, _HALVINGS = 15, 12
 #: The amplification of an inverted line is capped at this optical depth.
 _TAU_MIN = -1.0
 
@@ -181,6 +183,17 @@ class StatisticalEquilibrium:
         trapped = np.where(small, -slope, (1 - beta) / safe)
         return trapped, np.where(small, 0.0, (-slope - trapped) / safe)
 
+    def _imbalance(self, x, collisions, leaving, down, up):
+        """Return what flows into each level less what flows out, and what flows out."""
+        upper, lower = self.molecule.upper, self.molecule.lower
+        x_upper, x_lower = x[:, upper], x[:, lower]
+        net = down * x_upper - up * x_lower
+        gross = x * leaving + (down * x_upper) @ self._upper_of
+        gross += (up * x_lower) @ self._lower_of
+        residual = np.matmul(collisions, x[:, :, None])[:, :, 0] - leaving * x
+        residual += net @ (self._lower_of - self._upper_of)
+        return residual, gross
+
     def _newton_step(self, x, collisions, leaving, column, around, jacobian):
         """Return the logarithmic Newton step of the populations.
 
@@ -188,13 +201,7 @@ class StatisticalEquilibrium:
         """
         upper, lower = self.molecule.upper, self.molecule.lower
         down, up, by_upper, by_lower = self._line_rates(x, column, around)
-        x_upper, x_lower = x[:, upper], x[:, lower]
-        net = down * x_upper - up * x_lower
-
-        gross = x * leaving + (down * x_upper) @ self._upper_of
-        gross += (up * x_lower) @ self._lower_of
-        residual = np.matmul(collisions, x[:, :, None])[:, :, 0] - leaving * x
-        residual += net @ (self._lower_of - self._upper_of)
+        residual, gross = self._imbalance(x, collisions, leaving, down, up)
 
         np.copyto(jacobian, collisions)
         for lines in self._distinct:
@@ -221,7 +228,7 @@ class StatisticalEquilibrium:
         only take from the high levels: of the starts tried it is the one that never
         walks into an inversion that is not there. A step may shrink a population a
         hundredfold; the few models that do not settle start again with halving as
-        the limit.
+        the limit, and once more with a search for how far each step should go.
         """
         n_models = len(temperature)
         all_collisions = self._collisions.matrices(temperature, amounts)
@@ -259,6 +266,59 @@ class StatisticalEquilibrium:
                 active = active[~done]
                 if active.size == 0:
                     break
+        left = np.flatnonzero(~converged)
+        if left.size and self.max_iter >= _PLAIN_STEPS:
+            x[left], steps, converged[left] = self._search(
+                self._thermal(temperature[left]),
+                all_collisions[left],
+                all_leaving[left],
+                column[left],
+                around.rows(left),
+            )
+            n_iter[left] += steps
+        return x, n_iter, converged
+
+    def _search(self, x, collisions, leaving, column, around):
+        """Solve models that go to and fro, with steps that make the imbalance smaller.
+
+        That is where an inverted line is at its cap, or where an escape probability
+        has a step, and the derivative on either side points beyond the other.
+        """
+
+        def norm(x, gross):
+            down, up, *_ = self._line_rates(x, column, around)
+            residual, own = self._imbalance(x, collisions, leaving, down, up)
+            gross = own if gross is None else gross
+            relative = np.where(counts, residual / gross, 0.0)
+            return np.sqrt((relative**2).sum(axis=1)), gross
+
+        n_models = len(x)
+        memory = np.empty_like(collisions)
+        converged = np.zeros(n_models, dtype=bool)
+        n_iter = np.zeros(n_models, dtype=int)
+        for i in range(_PLAIN_STEPS + self.max_iter):
+            step = self._newton_step(x, collisions, leaving, column, around, memory)
+            length = np.ones((n_models, 1))
+            least, halvings = (0.01, 1) if i < _PLAIN_STEPS else (0.1, _HALVINGS)
+            counts = x > _NEGLIGIBLE
+            now, gross = norm(x, None)
+            best, accepted = x.copy(), converged.copy()
+            for halving in range(halvings):
+                moved = np.maximum(x * np.maximum(1.0 + length * step, least), _FLOOR)
+                moved /= moved.sum(axis=1, keepdims=True)
+                less = norm(moved, gross)[0] < now * (1 - 1e-3 * length[:, 0])
+                take = (less | (halving == halvings - 1)) & ~accepted
+                best[take] = moved[take]
+                accepted |= take
+                if accepted.all():
+                    break
+                length[~accepted] /= 2
+            n_iter += ~converged
+            change = np.where(counts, np.abs(step), 0.0).max(axis=1)
+            x = best
+            converged |= change < self.tol  # False where NaN
+            if converged.all():
+                break
         return x, n_iter, converged
 
     def solve(self, temperature, amounts, column, around):
