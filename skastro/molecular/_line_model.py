@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.sklearn_names import Interval, StrOptions
+from ._blends import find_blend
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
 from ._lamda import Molecule
@@ -72,7 +73,16 @@ def _species(molecule, lines, positions):
 def _resolve(names, molecules):
     """Return ``(lines, {species: Species})`` for line names; cached."""
     known = as_molecules(None if molecules is None else dict(molecules))
-    lines = find_lines(names, known)
+    blends = [
+        find_blend(name, known, lambda part: find_lines([part], known)[0])
+        for name in names
+    ]
+    others = [n for n, blend in zip(names, blends, strict=True) if blend is None]
+    found = iter(find_lines(others, known) if others or not names else ())
+    lines = [next(found) if blend is None else blend for blend in blends]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"`lines` names {repeated} more than once.")
     species = {}
     for name in dict.fromkeys(line.species for line in lines):
         positions = [i for i, line in enumerate(lines) if line.species == name]
@@ -112,7 +122,8 @@ class LineModel(GasModel):
             raise TypeError(f"`lines` must be a sequence of names, got {self.lines!r}.")
         molecules = self.molecules
         if molecules is not None:
-            molecules = tuple(as_molecules(molecules).items())
+            known = as_molecules(molecules)
+            molecules = tuple((name, known[name]) for name in molecules)
         return _resolve(tuple(self.lines), molecules)
 
     def _partners(self):
