@@ -334,14 +334,15 @@ def test_a_hyperfine_line_is_the_sum_of_its_components(hcn):
     components = [i for i in range(len(hcn.upper)) if hcn.upper[i] in (1, 2, 3)]
     names = [hcn.line_names[i] for i in components]
     assert len(names) == 3
-    model = RadexModel(["HCN(1-0)", *names, "HCN(2-1)"], molecules={"HCN": hcn})
+    settings = {"molecules": {"HCN": hcn}, "overlap": "ignore"}
+    model = RadexModel(["HCN(1-0)", *names, "HCN(2-1)"], **settings)
     assert model.parameter_names[2] == "column_density_HCN"
     theta = [[15.0, 1e4, 1e13, 1.0, 1.0], [25.0, 1e6, 1e12, 2.0, 0.3]]
     intensity = model.predict(theta)
     assert_allclose(intensity[:, 0], intensity[:, 1:4].sum(axis=1))
     assert (intensity[:, 4] > 0).all()
     assert_allclose(
-        RadexModel([names[1], "HCN(1-0)"], molecules={"HCN": hcn}).predict(theta),
+        RadexModel([names[1], "HCN(1-0)"], **settings).predict(theta),
         intensity[:, [2, 0]],
     )
     # thin, the blend is as bright as the line of a molecule without nuclear spin
@@ -357,7 +358,9 @@ def test_a_hyperfine_line_is_the_sum_of_its_components(hcn):
 def test_a_sum_of_lines_by_name(shared_data):
     oh = read_lamda(shared_data / "chem" / "lamda_more" / "oh@hfs.dat", name="OH")
     names = list(oh.line_names[4:7])
-    model = RadexModel([*names, "+".join(names)], molecules={"OH": oh})
+    model = RadexModel(
+        [*names, "+".join(names)], molecules={"OH": oh}, overlap="ignore"
+    )
     intensity = model.predict([[100.0, 1e5, 1e15, 3.0, 1.0]])[0]
     assert_allclose(intensity[3], intensity[:3].sum())
     assert model.encode_lines(["+".join(names)])[0, 0] == 3
@@ -376,6 +379,21 @@ def test_lines_far_apart_are_no_blend(shared_data):
     with pytest.raises(ValueError, match="line"):
         RadexModel(["CN(1-0)"], molecules={"CN": cn}).parameter_names  # noqa: B018
     assert find_lines(["CO(1-0)"])[0].index == 0
+
+
+def test_thick_lines_that_overlap_are_refused(hcn):
+    """Components of HCN(1-0) are 4.8 and 7.1 km/s apart."""
+    model = RadexModel(["HCN(1-0)"], molecules={"HCN": hcn})
+    narrow_or_thin = [[10.0, 1e3, 1e12, 0.01, 1.0], [15.0, 1e4, 1e11, 10.0, 1.0]]
+    assert (model.predict(narrow_or_thin) > 0).all()
+    thick = [*narrow_or_thin, [10.0, 1e3, 1e15, 10.0, 1.0]]
+    message = r"1 of 3 models have thick lines of HCN that overlap: in row 2, HCN\("
+    with pytest.raises(ValueError, match=message):
+        model.predict(thick)
+    ignoring = RadexModel(["HCN(1-0)"], molecules={"HCN": hcn}, overlap="ignore")
+    assert ignoring.predict(thick)[2] > 0
+    # lines of different species, or apart, do not matter
+    assert RadexModel(["CO(3-2)"]).predict([[50.0, 1e5, 1e20, 900.0, 1.0]]) > 0
 
 
 # -- errors

@@ -197,7 +197,7 @@ class LineModel(GasModel):
         species = self._resolved()[1]
         for i, (name, lines) in enumerate(species.items()):
             radiation, spread = self._radiation_temperature(
-                name, lines, gas.shared, gas.columns[:, i], return_std
+                name, lines, gas, gas.columns[:, i], return_std
             )
             intensity[:, lines.positions] = radiation
             if return_std:

@@ -12,6 +12,7 @@ from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._gas import check_values
 from ._line_model import LineModel
+from ._overlap import refuse_overlap
 from ._partners import check_missing_rates, colliders
 from ._radiation import surroundings
 from ._statistical_equilibrium import StatisticalEquilibrium
@@ -83,6 +84,10 @@ class RadexModel(LineModel):
     dust : Dust, default=None
         Dust within the gas, that absorbs and emits at the lines. Only with the
         geometry ``"uniform sphere"``.
+    overlap : {"raise", "ignore"}, default="raise"
+        What ``predict`` does where two lines of a species are closer than the line
+        width and both thicker than 0.1, so that each absorbs photons of the other:
+        raise, or treat them as if they were apart, as RADEX does.
     molecules : mapping, default=None
         Molecules beside the shipped ones: species name to a LAMDA file or a
         :class:`Molecule`.
@@ -141,6 +146,7 @@ class RadexModel(LineModel):
         "background_temperature": [Interval(Real, 0, None, closed="neither"), None],
         "missing_rates": [StrOptions({"raise", "ignore"}), dict],
         "extrapolation": [StrOptions({"raise", "hold"})],
+        "overlap": [StrOptions({"raise", "ignore"})],
         "tol": [Interval(Real, 0, 1e-2, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -160,6 +166,7 @@ class RadexModel(LineModel):
         background_temperature=CMB_TEMPERATURE,
         radiation=None,
         dust=None,
+        overlap="raise",
         molecules=None,
         tol=1e-6,
         max_iter=100,
@@ -176,6 +183,7 @@ class RadexModel(LineModel):
         self.background_temperature = background_temperature
         self.radiation = radiation
         self.dust = dust
+        self.overlap = overlap
         self.molecules = molecules
         self.tol = tol
         self.max_iter = max_iter
@@ -333,7 +341,9 @@ class RadexModel(LineModel):
         return super()._intensity(theta, return_std)
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
-        solution = self._solve(name, gas, column)
+        solution = self._solve(name, gas.shared, column)
+        if self.overlap == "raise":
+            refuse_overlap(lines.molecule, name, solution.tau, gas.line_width)
         radiation = lines.of_lines(solution.radiation_temperature)
         radiation[~solution.converged] = np.nan
         return radiation, 0.0  # it is the physics

@@ -338,7 +338,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         return intensity, std
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
-        features = self._features(gas, column)
+        features = self._features(gas.shared, column)
         # single precision: the network's own error is a thousand times its rounding
         features = features.astype(np.float32)
         shape, scale = (len(features), -1), self.faint_temperature
