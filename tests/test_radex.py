@@ -195,6 +195,9 @@ def test_two_level_populations_by_hand(tmp_path):
 def test_escape_probability(geometry):
     function = ESCAPE_PROBABILITIES[geometry]
     tau = np.concatenate([-np.logspace(-12, 0, 200), [0.0], np.logspace(-12, 4, 400)])
+    if geometry == "lvg radex":  # has steps, which have a test of their own
+        size = np.abs(tau)
+        tau = tau[~((size > 0.019) & (size < 0.021)) & ~((size > 13.8) & (size < 14.2))]
     beta, slope = function(tau)
     assert_allclose(function(np.zeros(1))[0], 1.0)
     order = np.argsort(tau)
@@ -367,10 +370,15 @@ def test_ortho_and_para_hydrogen():
     co = load_molecule("CO")
     assert [table.partner for table in co.hydrogen_collisions()] == ["p-H2", "o-H2"]
     # 10 and 200 K are in both tables: CO 1-0, thermal ortho-to-para ratio
-    from skastro.molecular._statistical_equilibrium import StatisticalEquilibrium
+    from skastro.molecular._collision_rates import CollisionRates
+    from skastro.molecular._partners import check_partners, colliders
 
-    rates = StatisticalEquilibrium(co)._collision_matrices(
-        np.array([10.0, 200.0]), np.array([1.0, 1.0])
+    temperature, partners = np.array([10.0, 200.0]), check_partners(["H2"])
+    tables = colliders(co, "CO", partners)
+    gas = {"temperature": temperature, "density": np.ones(2)}
+    densities, ratio = partners.densities(gas), partners.ratio(gas)
+    rates = CollisionRates(co, [t.table for t in tables], co.energies).matrices(
+        temperature, np.stack([t.amount(densities, ratio) for t in tables])
     )[:, 0, 1]
     ortho = np.minimum(3, 9 * np.exp(-170.6 / np.array([10.0, 200.0])))
     para_rate, ortho_rate = (

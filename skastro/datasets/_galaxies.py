@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import Bunch
 
 from ..parameter_space import LogUniform, ParameterSpace, Uniform
+from ..utils.suggestions import closest
 
 _LINES = ["CO(3-2)", "CO(6-5)", "HCN(4-3)", "HCO+(4-3)", "CS(7-6)"]
 
@@ -24,6 +25,35 @@ _CHEMICAL_COLUMN_RANGES = {
     "CS": (1e7, 3e18),
 }
 
+#: Other species, not of the thesis: from trace amounts to what thick clouds have.
+_OTHER_COLUMN_RANGES = {
+    "C": (1e13, 1e18),
+    "C+": (1e13, 1e18),
+    "O": (1e13, 1e19),
+    "CN": (1e9, 1e17),
+}
+
+#: Parameters that a model may take beside those of Table 2.2, and their priors.
+_OTHERS = {
+    "density_ortho_H2": LogUniform(1e3, 1e6, "cm-3", label=r"$n(o\mathrm{H}_2)$"),
+    "density_para_H2": LogUniform(1e3, 1e6, "cm-3", label=r"$n(p\mathrm{H}_2)$"),
+    "density_H": LogUniform(1, 1e6, "cm-3", label=r"$n(\mathrm{H})$"),
+    "density_He": LogUniform(1e3, 2e5, "cm-3", label=r"$n(\mathrm{He})$"),
+    "density_H+": LogUniform(1e-3, 1e3, "cm-3", label=r"$n(\mathrm{H}^+)$"),
+    "density_e": LogUniform(1e-3, 1e3, "cm-3", label=r"$n(e)$"),
+    "electron_fraction": LogUniform(1e-8, 1e-3, label=r"$x(e)$"),
+    "ortho_para_ratio": Uniform(0, 3, label=r"$\mathrm{o/p}$"),
+    "radiation_temperature": Uniform(2.73, 100, "K", label=r"$T_\mathrm{rad}$"),
+    "radiation_dilution": LogUniform(1e-3, 1, label=r"$W$"),
+    "dust_radiation_temperature": Uniform(10, 100, "K", label=r"$T_\mathrm{dust}$"),
+    "dust_radiation_optical_depth": LogUniform(1e-4, 10, label=r"$\tau_\mathrm{dust}$"),
+    "dust_radiation_beta": Uniform(1, 2.5, label=r"$\beta$"),
+    "dust_radiation_dilution": LogUniform(1e-3, 1, label=r"$W$"),
+    "dust_temperature": Uniform(10, 100, "K", label=r"$T_\mathrm{dust}$"),
+    "dust_optical_depth": LogUniform(1e-4, 10, label=r"$\tau_\mathrm{dust}$"),
+    "dust_beta": Uniform(1, 2.5, label=r"$\beta$"),
+}
+
 _LABELS = {
     "temperature": r"$T_\mathrm{kin}$",
     "density": r"$n(\mathrm{H}_2)$",
@@ -32,7 +62,9 @@ _LABELS = {
 }
 
 
-def gas_prior(species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free"):
+def gas_prior(
+    species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free", parameters=None
+):
     """Prior of the properties of one gas phase, as the thesis has it.
 
     Parameters
@@ -44,6 +76,11 @@ def gas_prior(species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free"):
         follows from :func:`chemical_prior`, as the design of a
         :class:`~skastro.molecular.RadexEmulator` inside a
         :class:`~skastro.molecular.ChemicalModel`.
+    parameters : sequence of str, default=None
+        The parameters of a model, its ``parameter_names``, in place of those that
+        ``species`` have with H2 alone: densities of other partners, an electron
+        fraction, free radiation fields and dust. They are not of the thesis, and
+        their ranges are wide: narrow them to what is known.
 
     Returns
     -------
@@ -63,6 +100,16 @@ def gas_prior(species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free"):
     >>> from skastro.datasets import gas_prior
     >>> gas_prior(["CO"]).names
     ['temperature', 'density', 'column_density_CO', 'line_width', 'filling_factor']
+
+    Of a model with more parameters:
+
+    >>> from skastro.molecular import RadexModel
+    >>> radex = RadexModel(
+    ...     ["HCN(1-0)"], partners=("H2", "e"), electrons="fraction",
+    ...     column_density="per line width",
+    ... )
+    >>> gas_prior(parameters=radex.parameter_names)["electron_fraction"]
+    LogUniform(1e-08, 0.001)
     """
     if column_densities not in ("free", "chemical"):
         raise ValueError(
@@ -70,29 +117,45 @@ def gas_prior(species=("CO", "HCN", "HCO+", "CS"), *, column_densities="free"):
             f" {column_densities!r}."
         )
     ranges = _COLUMN_RANGES if column_densities == "free" else _CHEMICAL_COLUMN_RANGES
+    if parameters is not None:
+        return ParameterSpace(
+            {
+                name: _prior_of(name, ranges | _OTHER_COLUMN_RANGES)
+                for name in parameters
+            }
+        )
     unknown = [name for name in species if name not in ranges]
     if unknown:
         raise ValueError(
             f"`species` has {unknown}, without a range in Table 2.2; known are"
             f" {list(ranges)}."
         )
-    columns = {
-        f"column_density_{name}": LogUniform(
-            *ranges[name],
-            "cm-2 km-1 s",
-            label=rf"$N(\mathrm{{{name.replace('+', '^+')}}})/\Delta v$",
-        )
-        for name in species
+    columns = [f"column_density_{name}" for name in species]
+    names = ["temperature", "density", *columns, "line_width", "filling_factor"]
+    return ParameterSpace({name: _prior_of(name, ranges) for name in names})
+
+
+def _prior_of(name, columns):
+    """Return the prior of one parameter."""
+    species = name.removeprefix("column_density_")
+    if species != name and species in columns:
+        label = rf"$N(\mathrm{{{species.replace('+', '^+')}}})/\Delta v$"
+        return LogUniform(*columns[species], "cm-2 km-1 s", label=label)
+    known = {
+        "temperature": Uniform(10, 200, "K", label=_LABELS["temperature"]),
+        "density": LogUniform(1e4, 1e6, "cm-3", label=_LABELS["density"]),
+        **_OTHERS,
+        "line_width": Uniform(1, 100, "km / s", label=_LABELS["line_width"]),
+        "filling_factor": Uniform(0, 1, label=_LABELS["filling_factor"]),
     }
-    return ParameterSpace(
-        {
-            "temperature": Uniform(10, 200, "K", label=_LABELS["temperature"]),
-            "density": LogUniform(1e4, 1e6, "cm-3", label=_LABELS["density"]),
-            **columns,
-            "line_width": Uniform(1, 100, "km / s", label=_LABELS["line_width"]),
-            "filling_factor": Uniform(0, 1, label=_LABELS["filling_factor"]),
-        }
-    )
+    if name not in known:
+        known |= {f"column_density_{species}": None for species in columns}
+        raise ValueError(
+            f"`parameters` has {name!r}, without a range here; known are"
+            f" {list(known)}. Add it: ParameterSpace(gas_prior(...).parameters |"
+            f" {{{name!r}: ...}})." + closest(name, known)
+        )
+    return known[name]
 
 
 def chemical_prior():

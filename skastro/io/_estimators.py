@@ -230,6 +230,8 @@ def _unpack_emulator(description, arrays):
 def _unpack_radex(description, arrays):
     template = EmulatorRegressor(**_tuples(description["template"]))
     parameters = description["parameters"]
+    if "partners" in parameters:  # not in files of before there were any
+        parameters["partners"] = tuple(parameters["partners"])
     estimator = RadexEmulator(estimator=template, **parameters)
     estimator.estimators_, estimator.domains_, estimator.gas_domains_ = {}, {}, {}
     for species, inner in description["estimators"].items():

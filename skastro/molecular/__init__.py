@@ -11,23 +11,28 @@ from ._molecule import Collisions, Molecule
 from ._multi_phase import MultiPhaseModel
 from ._radex import RadexModel
 from ._radex_emulator import RadexEmulator
+from ._radiation import BlackBody, Dust, ModifiedBlackBody, TabulatedField
 from ._shipped import load_molecule
 from ._statistical_equilibrium import Solution
 
 __all__ = [
     "CHEMICAL_PARAMETERS",
     "AbundanceEmulator",
+    "BlackBody",
     "ChemicalModel",
     "Collisions",
+    "Dust",
     "GasModel",
     "Line",
     "LineModel",
     "LineRatioModel",
+    "ModifiedBlackBody",
     "Molecule",
     "MultiPhaseModel",
     "RadexEmulator",
     "RadexModel",
     "Solution",
+    "TabulatedField",
     "chemical_features",
     "fetch_lamda",
     "find_lines",

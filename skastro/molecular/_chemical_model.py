@@ -82,12 +82,18 @@ class ChemicalModel(GasModel):
     @property
     def parameter_names(self):
         """Names of the columns of ``theta``, in order."""
-        return [*CHEMICAL_PARAMETERS, "line_width", "filling_factor"]
+        return [*CHEMICAL_PARAMETERS, *self._beside(), "line_width", "filling_factor"]
 
     @property
     def parameter_units(self):
         """Units of the columns of ``theta``, as astropy spells them."""
-        return [*CHEMICAL_PARAMETERS.values(), "km / s", ""]
+        beside = self._beside().values()
+        return [*CHEMICAL_PARAMETERS.values(), *beside, "km / s", ""]
+
+    def _beside(self):
+        """Return what radiative transfer takes beside what chemistry does."""
+        shared = getattr(self.radiative_transfer, "_shared_parameters", dict)()
+        return {k: v for k, v in shared.items() if k not in CHEMICAL_PARAMETERS}
 
     @property
     def output_names(self):
@@ -109,7 +115,7 @@ class ChemicalModel(GasModel):
 
         Parameters
         ----------
-        X : array-like of shape (n_models, 8)
+        X : array-like of shape (n_models, n_parameters)
             Gas properties; see :meth:`predict`.
         y : None
             Ignored; there is nothing to learn.
@@ -140,7 +146,7 @@ class ChemicalModel(GasModel):
 
         Parameters
         ----------
-        theta : array-like of shape (n_models, 8)
+        theta : array-like of shape (n_models, n_parameters)
             Gas properties; see :meth:`predict`.
 
         Returns
@@ -155,11 +161,13 @@ class ChemicalModel(GasModel):
 
     def _gas(self, theta, log_abundance):
         """Return what radiative transfer takes: columns in place of chemistry."""
-        extinction, line_width = theta[:, [3]], theta[:, [6]]
+        extinction, line_width = theta[:, [3]], theta[:, [-2]]
         column = 10.0**log_abundance * HYDROGEN_PER_EXTINCTION * extinction
         if self.radiative_transfer.column_density == "per line width":
             column = column / line_width
-        return np.hstack([theta[:, :2], column, theta[:, 6:]])
+        own = list(self.parameter_names)
+        shared = [own.index(n) for n in self.radiative_transfer._shared_parameters()]
+        return np.hstack([theta[:, shared], column, theta[:, -2:]])
 
     def _inside(self, theta, gas):
         """Whether both parts may be asked, for checked gas."""
@@ -175,7 +183,7 @@ class ChemicalModel(GasModel):
 
         Parameters
         ----------
-        X : array-like of shape (n_models, 8)
+        X : array-like of shape (n_models, n_parameters)
             Gas properties; see :meth:`predict`.
 
         Returns
@@ -191,11 +199,12 @@ class ChemicalModel(GasModel):
 
         Parameters
         ----------
-        theta : array-like of shape (n_models, 8)
+        theta : array-like of shape (n_models, n_parameters)
             Columns as in ``parameter_names``, in the units of ``parameter_units``:
             temperature [K], density of H2 [cm^-3], metallicity [solar], visual
             extinction [mag], radiation field [Draine], cosmic-ray ionisation rate
-            [1.3e-17 s^-1], line width [km/s], filling factor.
+            [1.3e-17 s^-1], whatever radiative transfer takes beside them, such as
+            other partners' densities, line width [km/s], filling factor.
         return_std : bool, default=False
             Whether to return the emulators' uncertainty too: that of the abundances,
             carried through radiative transfer, and its own.

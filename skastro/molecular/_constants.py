@@ -18,3 +18,8 @@ EIGHT_PI = 8.0 * math.pi
 #: Column density of hydrogen nuclei per magnitude of visual extinction [cm^-2 / mag],
 #: thesis, section 2.2.3.
 HYDROGEN_PER_EXTINCTION = 1.6e21
+#: h / k_B [K / GHz]: converts a frequency to a temperature.
+GHZ_TO_KELVIN = constants.h * constants.giga / constants.k
+#: 2 h / c^2 [W m^-2 Hz^-1 sr^-1 GHz^-3]: times frequency cubed, the intensity of one
+#: photon a mode.
+INTENSITY_OF_A_PHOTON = 2 * constants.h / constants.c**2 * constants.giga**3

@@ -1,17 +1,21 @@
 """What all models of line intensities share: their parameters and their lines."""
 
 from functools import lru_cache
+from numbers import Real
 from typing import NamedTuple
 
 import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 
-from ..utils.sklearn_names import StrOptions
+from ..utils.sklearn_names import Interval, StrOptions
 from ..utils.warn import warn
+from ._blends import find_blend
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
 from ._lamda import Molecule
 from ._lines import as_molecules, find_lines
+from ._partners import check_partners
+from ._radiation import Dust, source_parameters
 
 
 class Species(NamedTuple):
@@ -20,23 +24,70 @@ class Species(NamedTuple):
     molecule: Molecule
     #: where the species' lines stand among the model's outputs
     positions: np.ndarray
-    #: which of the molecule's radiative transitions they are
+    #: the molecule's radiative transitions that they are made of
     indices: np.ndarray
+    #: for each transition, which of the lines it is part of; None if each is one
+    blend: np.ndarray | None
+
+    def of_lines(self, values):
+        """Return what belongs to the lines, sums over the components of blends.
+
+        Parameters
+        ----------
+        values : ndarray of shape (n_models, n_transitions)
+            Of all radiative transitions of the molecule.
+
+        Returns
+        -------
+        sums : ndarray of shape (n_models, n_lines)
+        """
+        components = values[:, self.indices]
+        if self.blend is None:
+            return components
+        member = self.blend[:, None] == np.arange(len(self.positions))
+        return components @ member.astype(float)
+
+
+class Gas(NamedTuple):
+    """What a model takes, apart."""
+
+    #: temperature, densities and whatever else all species share, by name
+    shared: dict
+    #: column densities per line width, of shape (n_models, n_species)
+    columns: np.ndarray
+    line_width: np.ndarray
+    filling: np.ndarray
+
+
+def _species(molecule, lines, positions):
+    """Return the lines of one species."""
+    # a blend has several transitions, a line the one at its index
+    parts = [getattr(line, "indices", None) or (line.index,) for line in lines]
+    blend = None
+    if any(len(part) > 1 for part in parts):
+        blend = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
+    return Species(molecule, np.array(positions), np.concatenate(parts), blend)
 
 
 @lru_cache(maxsize=128)
 def _resolve(names, molecules):
     """Return ``(lines, {species: Species})`` for line names; cached."""
     known = as_molecules(None if molecules is None else dict(molecules))
-    lines = find_lines(names, known)
-    species = {
-        name: Species(
-            known[name],
-            np.array([i for i, line in enumerate(lines) if line.species == name]),
-            np.array([line.index for line in lines if line.species == name]),
-        )
-        for name in dict.fromkeys(line.species for line in lines)
-    }
+    blends = [
+        find_blend(name, known, lambda part: find_lines([part], known)[0])
+        for name in names
+    ]
+    others = [n for n, blend in zip(names, blends, strict=True) if blend is None]
+    found = iter(find_lines(others, known) if others or not names else ())
+    lines = [next(found) if blend is None else blend for blend in blends]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise ValueError(f"`lines` names {repeated} more than once.")
+    species = {}
+    for name in dict.fromkeys(line.species for line in lines):
+        positions = [i for i, line in enumerate(lines) if line.species == name]
+        own = [lines[i] for i in positions]
+        species[name] = _species(known[name], own, positions)
     return lines, species
 
 
@@ -44,7 +95,7 @@ class LineModel(GasModel):
     r"""Base of the models of radiative transfer.
 
     A subclass says how the radiation temperature of a species' lines, and the spread
-    of that if it has one, follow from kinetic temperature, density and column density
+    of that if it has one, follow from kinetic temperature, densities and column density
     per line width (:meth:`_radiation_temperature`). This class splits ``theta``, and
     adds line width and filling factor (thesis, section 2.4.1):
 
@@ -55,6 +106,14 @@ class LineModel(GasModel):
         "lines": ["array-like"],
         "column_density": [StrOptions({"total", "per line width"})],
         "molecules": [dict, None],
+        "partners": ["array-like", str],  # a word is refused with a better one
+        "electrons": [StrOptions({"density", "fraction"})],
+        "ortho_para_ratio": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"thermal", "free"}),
+        ],
+        "radiation": [list, tuple, None],
+        "dust": [Dust, None],
     }
 
     def _resolved(self):
@@ -63,21 +122,32 @@ class LineModel(GasModel):
             raise TypeError(f"`lines` must be a sequence of names, got {self.lines!r}.")
         molecules = self.molecules
         if molecules is not None:
-            molecules = tuple(as_molecules(molecules).items())
+            known = as_molecules(molecules)
+            molecules = tuple((name, known[name]) for name in molecules)
         return _resolve(tuple(self.lines), molecules)
+
+    def _partners(self):
+        """Return the collision partners."""
+        return check_partners(self.partners, self.electrons, self.ortho_para_ratio)
+
+    def _shared_parameters(self):
+        """Return the parameters before the column densities, and their units."""
+        sources = source_parameters(self.radiation, self.dust)
+        return {"temperature": "K", **self._partners().parameters, **sources}
 
     @property
     def parameter_names(self):
         """Names of the columns of ``theta``, in order."""
         columns = [f"column_density_{name}" for name in self._resolved()[1]]
-        return ["temperature", "density", *columns, "line_width", "filling_factor"]
+        return [*self._shared_parameters(), *columns, "line_width", "filling_factor"]
 
     @property
     def parameter_units(self):
         """Units of the columns of ``theta``, as astropy spells them."""
         column = "cm-2" if self.column_density == "total" else "cm-2 km-1 s"
         n_species = len(self._resolved()[1])
-        return ["K", "cm-3", *[column] * n_species, "km / s", ""]
+        units = self._shared_parameters().values()
+        return [*units, *[column] * n_species, "km / s", ""]
 
     @property
     def output_names(self):
@@ -85,12 +155,13 @@ class LineModel(GasModel):
         return [line.name for line in self._resolved()[0]]
 
     def _split(self, theta):
-        """Split ``theta``: temperature, density, columns per km/s, width, filling."""
-        temperature, density = theta[:, 0], theta[:, 1]
-        columns, line_width, filling = theta[:, 2:-2], theta[:, -2], theta[:, -1]
+        """Split ``theta``; columns become those per line width."""
+        names = list(self._shared_parameters())
+        shared = {name: theta[:, i] for i, name in enumerate(names)}
+        columns, line_width = theta[:, len(names) : -2], theta[:, -2]
         if self.column_density == "total":
             columns = columns / line_width[:, None]
-        return temperature, density, columns, line_width, filling
+        return Gas(shared, columns, line_width, theta[:, -1])
 
     def predict(self, theta):
         """Predict line intensities.
@@ -99,8 +170,9 @@ class LineModel(GasModel):
         ----------
         theta : array-like of shape (n_models, n_parameters)
             Columns as in ``parameter_names``, in the units of ``parameter_units``:
-            kinetic temperature [K], density of H2 [cm^-3], one column density per
-            species [cm^-2, or cm^-2 per km/s], line width [km/s], filling factor.
+            kinetic temperature [K], densities of the partners [cm^-3] and whatever
+            else is free, one column density per species [cm^-2, or cm^-2 per km/s],
+            line width [km/s], filling factor.
 
         Returns
         -------
@@ -118,14 +190,14 @@ class LineModel(GasModel):
 
     def _intensity(self, theta, return_std=False):
         """Return intensities of checked gas and, if asked, their spread, or None."""
-        temperature, density, columns, line_width, filling = self._split(theta)
-        area = (filling * GAUSSIAN_AREA * line_width)[:, None]
+        gas = self._split(theta)
+        area = (gas.filling * GAUSSIAN_AREA * gas.line_width)[:, None]
         intensity = np.empty((len(theta), len(self.lines)))
         std = np.zeros_like(intensity) if return_std else None
         species = self._resolved()[1]
         for i, (name, lines) in enumerate(species.items()):
             radiation, spread = self._radiation_temperature(
-                name, lines, temperature, density, columns[:, i], return_std
+                name, lines, gas, gas.columns[:, i], return_std
             )
             intensity[:, lines.positions] = radiation
             if return_std:

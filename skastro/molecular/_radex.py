@@ -1,32 +1,38 @@
 """Non-LTE radiative transfer of molecular lines: the physics of RADEX."""
 
+import warnings
 from functools import lru_cache
 from numbers import Integral, Real
 
 import numpy as np
 
-from ..utils.arrays import refuse_units
+from ..utils.emulator_range import ExtrapolationWarning
 from ..utils.sklearn_names import Interval, StrOptions
 from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
+from ._gas import check_values
 from ._line_model import LineModel
+from ._overlap import refuse_overlap
+from ._partners import check_missing_rates, colliders
+from ._radiation import surroundings
 from ._statistical_equilibrium import StatisticalEquilibrium
+
+#: Linear molecules, which collisions cannot make colder than the background.
+_NEVER_ABSORB = {"CO", "CS", "HCN", "HCO+"}
 
 
 @lru_cache(maxsize=128)
-def _solver(molecule, geometry, background_temperature, tol, max_iter):
-    return StatisticalEquilibrium(
-        molecule, geometry, background_temperature, tol, max_iter
-    )
+def _solver(molecule, tables, geometry, tol, max_iter):
+    return StatisticalEquilibrium(molecule, tables, geometry, tol, max_iter)
 
 
 class RadexModel(LineModel):
     r"""Line intensities of a homogeneous gas, by non-LTE radiative transfer.
 
     The model of RADEX [1]_: statistical equilibrium of the level populations, with
-    collisions with molecular hydrogen, the cosmic background, and photons trapped
-    according to an escape probability. Whole batches of models are solved at once by
-    Newton's method, in 0.1 to 0.3 ms per model and species; see
+    collisions with hydrogen, electrons and other partners, the cosmic background, and
+    photons trapped according to an escape probability. Whole batches of models are
+    solved at once by Newton's method, in 0.1 to 0.3 ms per model and species; see
     :ref:`the user guide <radex>`.
 
     It is a regressor with nothing to learn: ``predict`` works without ``fit``.
@@ -40,12 +46,50 @@ class RadexModel(LineModel):
         Whether the column densities in ``theta`` are those of the whole line
         [cm^-2], or divided by the line width [cm^-2 / (km/s)], on which alone the
         optical depth depends.
-    geometry : {"uniform sphere", "lvg", "slab"}, default="uniform sphere"
-        Escape probability: [1]_, Eqs. 10, 8 and 9.
-    background_temperature : float, default=2.73
-        Temperature of the black-body background [K].
+    partners : sequence of str, default=("H2",)
+        Collision partners, each with a density as a parameter [cm^-3]: ``"H2"``
+        (``density``), or ``"o-H2"`` and ``"p-H2"`` apart (``density_ortho_H2``,
+        ``density_para_H2``), ``"H"``, ``"He"``, ``"H+"`` and ``"e"`` (``density_H``,
+        ``density_He``, ``density_H+``, ``density_e``). Where a file has rates for H2
+        as a whole, they count for either kind; where it has one kind alone, that
+        counts for H2.
+    electrons : {"density", "fraction"}, default="density"
+        With ``"fraction"``, ``electron_fraction`` is the parameter in place of
+        ``density_e``: their density over that of H2, of whatever kind, and H. It is
+        per molecule in molecular gas, as in [2]_, and per atom in atomic gas.
+    ortho_para_ratio : {"thermal", "free"} or float, default="thermal"
+        Ratio of ortho- to para-H2 where a file tells them apart and ``partners`` does
+        not: thermal, but at most 3, as in RADEX; fixed; or the parameter
+        ``ortho_para_ratio``.
+    missing_rates : {"raise", "ignore"} or mapping, default="raise"
+        What to do where a species has no rates with a partner: raise, or let that
+        partner not excite it. A mapping from species to partners, such as
+        ``{"CO": ["e"]}``, says which may be ignored.
+    extrapolation : {"raise", "hold"}, default="raise"
+        What to do at temperatures beyond those of collision rates, each partner's
+        own: raise, or hold the rates at the end of the table, with a warning. A table
+        of one temperature has the range of that temperature.
+    populations : {"statistical equilibrium", "lte"}, default="statistical equilibrium"
+        With ``"lte"`` populations are those of Boltzmann, the limit of high density;
+        densities remain parameters, and say nothing.
+    geometry : {"uniform sphere", "lvg", "lvg radex", "slab"}, default="uniform sphere"
+        Escape probability: [1]_, Eqs. 10, 8 and 9; ``"lvg radex"`` is what the
+        Fortran program computes in place of Eq. 8.
+    background_temperature : float or None, default=2.73
+        Temperature of the black-body background [K]; None for no such background.
+    radiation : sequence of radiation fields, default=None
+        :class:`BlackBody`, :class:`ModifiedBlackBody` and :class:`TabulatedField`
+        *added to* that background. Those of their values that are ``"free"`` are
+        parameters.
+    dust : Dust, default=None
+        Dust within the gas, that absorbs and emits at the lines. Only with the
+        geometry ``"uniform sphere"``.
+    overlap : {"raise", "ignore"}, default="raise"
+        What ``predict`` does where two lines of a species are closer than the line
+        width and both thicker than 0.1, so that each absorbs photons of the other:
+        raise, or treat them as if they were apart, as RADEX does.
     molecules : mapping, default=None
-        Molecules beside CO, CS, HCN and HCO+: species name to a LAMDA file or a
+        Molecules beside the shipped ones: species name to a LAMDA file or a
         :class:`Molecule`.
     tol : float, default=1e-6
         Relative change of the populations at which a model has converged.
@@ -63,15 +107,17 @@ class RadexModel(LineModel):
 
     Notes
     -----
-    Energies, and not the frequencies of the file, set the wavelength of a line, and
-    ortho- and para-H2 are in thermal ratio (at most 3) where a file has both, as in
-    RADEX. An inverted line is amplified by at most e: its optical depth is capped at
-    -1, where RADEX would fail to converge or return temperatures of thousands of
-    Kelvin.
+    Energies, and not the frequencies of the file, set the wavelength of a line. An
+    inverted line is amplified by at most e: its optical depth is capped at -1, where
+    RADEX would fail to converge or return temperatures of thousands of Kelvin.
+
+    A line is what is seen above the continuum, of the background and of dust:
+    :math:`T_R` is negative where it absorbs more of that than it emits.
 
     References
     ----------
     .. [1] van der Tak, Black, Schöier, Jansen & van Dishoeck (2007), A&A 468, 627.
+    .. [2] Goldsmith & Kauffmann (2017), ApJ 841, 25.
 
     Examples
     --------
@@ -81,12 +127,26 @@ class RadexModel(LineModel):
     ['temperature', 'density', 'column_density_CO', 'line_width', 'filling_factor']
     >>> radex.predict([[150.0, 5e5, 1e19, 50.0, 1.0]]).round(0)
     array([[5923., 6699.]])
+
+    HCN, excited by electrons too:
+
+    >>> radex = RadexModel(["HCN(1-0)"], partners=("H2", "e"), electrons="fraction")
+    >>> radex.parameter_names[:3]
+    ['temperature', 'density', 'electron_fraction']
+    >>> gas = [[20.0, 1e3, x, 1e13, 1.0, 1.0] for x in (0.0, 1e-4)]
+    >>> radex.predict(gas).round(2)
+    array([[0.03],
+           [0.21]])
     """
 
     _parameter_constraints: dict = {
         **LineModel._parameter_constraints,
         "geometry": [StrOptions(set(ESCAPE_PROBABILITIES))],
-        "background_temperature": [Interval(Real, 0, None, closed="neither")],
+        "populations": [StrOptions({"statistical equilibrium", "lte"})],
+        "background_temperature": [Interval(Real, 0, None, closed="neither"), None],
+        "missing_rates": [StrOptions({"raise", "ignore"}), dict],
+        "extrapolation": [StrOptions({"raise", "hold"})],
+        "overlap": [StrOptions({"raise", "ignore"})],
         "tol": [Interval(Real, 0, 1e-2, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -96,16 +156,34 @@ class RadexModel(LineModel):
         lines,
         *,
         column_density="total",
+        partners=("H2",),
+        electrons="density",
+        ortho_para_ratio="thermal",
+        missing_rates="raise",
+        extrapolation="raise",
+        populations="statistical equilibrium",
         geometry="uniform sphere",
         background_temperature=CMB_TEMPERATURE,
+        radiation=None,
+        dust=None,
+        overlap="raise",
         molecules=None,
         tol=1e-6,
         max_iter=100,
     ):
         self.lines = lines
         self.column_density = column_density
+        self.partners = partners
+        self.electrons = electrons
+        self.ortho_para_ratio = ortho_para_ratio
+        self.missing_rates = missing_rates
+        self.extrapolation = extrapolation
+        self.populations = populations
         self.geometry = geometry
         self.background_temperature = background_temperature
+        self.radiation = radiation
+        self.dust = dust
+        self.overlap = overlap
         self.molecules = molecules
         self.tol = tol
         self.max_iter = max_iter
@@ -131,11 +209,16 @@ class RadexModel(LineModel):
     @property
     def nonnegative_output(self):
         """Whether no line can be seen in absorption, which a retrieval should know."""
-        return self.molecules is None and (
-            self.background_temperature <= CMB_TEMPERATURE
+        return (
+            self.radiation is None
+            and self.dust is None
+            and (self.background_temperature or 0.0) <= CMB_TEMPERATURE
+            and self._resolved()[1].keys() <= _NEVER_ABSORB - set(self.molecules or ())
         )
 
-    def solve(self, species, temperature, density, column_density):
+    def solve(
+        self, species, temperature, density=None, column_density=None, **parameters
+    ):
         """Solve the level populations of one species.
 
         Parameters
@@ -145,9 +228,12 @@ class RadexModel(LineModel):
         temperature : array-like of shape (n_models,)
             Kinetic temperature [K].
         density : array-like of shape (n_models,)
-            Density of H2 [cm^-3].
+            Density of H2 [cm^-3], if that is one of ``partners``.
         column_density : array-like of shape (n_models,)
             Column density per line width [cm^-2 / (km/s)].
+        **parameters : array-like of shape (n_models,)
+            Whatever else all species share, by the names of ``parameter_names``, such
+            as ``density_e``.
 
         Returns
         -------
@@ -160,55 +246,105 @@ class RadexModel(LineModel):
         ------
         ValueError
             If a value is not positive and finite, or a temperature lies outside the
-            molecule's collision rates.
+            molecule's collision rates; if a parameter is missing.
         """
         self._validate_params()
         own = self._resolved()[1]
         if species not in own:
             raise ValueError(f"This model has the species {list(own)}, not {species}.")
-        molecule = own[species].molecule
-        gas = {
-            "temperature": (temperature, "K"),
-            "density": (density, "cm-3"),
-            "column_density": (column_density, "cm-2 km-1 s"),
-        }
-        for name, (values, unit) in gas.items():
-            refuse_units(values, name, unit)
-        arrays = np.broadcast_arrays(
-            *(np.atleast_1d(np.asarray(v, dtype=float)) for v, _ in gas.values())
-        )
-        gas = dict(zip(gas, arrays, strict=True))
-        temperature, density, column_density = arrays
-        for name, values in gas.items():
-            wrong = ~(np.isfinite(values) & (values > 0))
-            if wrong.any():
-                raise ValueError(
-                    f"`{name}` must be positive and finite, got {values[wrong][0]} and"
-                    f" {int(wrong.sum()) - 1} more; it is linear, not a logarithm."
-                )
-        lower, upper = molecule.temperature_range()
-        outside = (temperature < lower) | (temperature > upper)
-        if outside.any():
-            raise ValueError(
-                f"The collision rates of {species} cover {lower:g} to {upper:g} K, but"
-                f" {int(outside.sum())} of {len(temperature)} temperatures lie outside,"
-                f" such as {temperature[outside][0]:g} K; narrow the temperatures or"
-                " give a molecule file that covers them."
-            )
-        solver = _solver(
-            molecule,
-            self.geometry,
-            float(self.background_temperature),
-            self.tol,
-            self.max_iter,
-        )
-        return solver.solve(temperature, density, column_density)
+        given = {"temperature": temperature, "density": density, **parameters}
+        given = {k: v for k, v in given.items() if v is not None}
+        given["column_density"] = column_density
+        units = {**self._shared_parameters(), "column_density": "cm-2 km-1 s"}
+        gas = check_values(given, units)
+        column = gas.pop("column_density")
+        self._mind_temperatures([species], gas["temperature"], stacklevel=3)
+        return self._solve(species, gas, column)
 
-    def _radiation_temperature(
-        self, name, lines, temperature, density, column, return_std
-    ):
-        solution = self.solve(name, temperature, density, column)
-        radiation = solution.radiation_temperature[:, lines.indices]
+    def _colliders(self, species):
+        """Return the collision rates of a species; none in equilibrium."""
+        if self.populations == "lte":
+            return ()
+        partners = self._partners()
+        check_missing_rates(self.missing_rates, self._resolved()[1], partners)
+        molecule = self._resolved()[1][species].molecule
+        return colliders(molecule, species, partners, self.missing_rates)
+
+    def _mind_temperatures(self, species, temperature, stacklevel):
+        """Raise or warn where temperatures lie beyond collision rates."""
+        beyond, ranges = np.zeros(len(temperature), dtype=bool), []
+        for name in species:
+            for collider in self._colliders(name):
+                lower, upper = collider.range
+                outside = (temperature < lower) | (temperature > upper)
+                if not outside.any():
+                    continue
+                beyond |= outside
+                partner = collider.table.partner
+                if self.extrapolation == "raise":
+                    cover = f"cover {lower:g} to {upper:g} K"
+                    if lower == upper:
+                        cover = f"are for {lower:g} K alone"
+                    raise ValueError(
+                        f"The collision rates of {name} with {partner} {cover}, but"
+                        f" {int(outside.sum())} of {len(temperature)} temperatures lie"
+                        f" outside, such as {temperature[outside][0]:g} K; narrow the"
+                        " temperatures, give a molecule file that covers them, or hold"
+                        ' the rates at the ends of their table: extrapolation="hold".'
+                    )
+                ranges.append(f"{name} with {partner} ({lower:g} to {upper:g} K)")
+        if ranges:
+            warnings.warn(
+                f"{int(beyond.sum())} of {len(temperature)} models lie beyond the"
+                f" temperatures of collision rates, of {', '.join(ranges)}: there the"
+                " rates at the ends of the tables are held.",
+                ExtrapolationWarning,
+                stacklevel=stacklevel,
+            )
+
+    def _solve(self, species, gas, column):
+        """Solve one species for checked gas."""
+        if self.dust is not None and self.geometry != "uniform sphere":
+            raise ValueError(
+                f"`dust` needs the geometry 'uniform sphere', not {self.geometry!r}:"
+                " where a velocity gradient lets photons escape, the escape probability"
+                " is that of leaving the line, and dust would still absorb them."
+            )
+        molecule = self._resolved()[1][species].molecule
+        partners, rates = self._partners(), self._colliders(species)
+        tables = tuple(collider.table for collider in rates)
+        solver = _solver(molecule, tables, self.geometry, self.tol, self.max_iter)
+        around = surroundings(
+            solver.line_temperatures,
+            self.background_temperature,
+            self.radiation,
+            self.dust,
+            gas,
+        )
+        if self.populations == "lte":
+            return solver.thermal(gas["temperature"], column, around)
+        densities, ratio = partners.densities(gas), partners.ratio(gas)
+        amounts = np.stack([c.amount(densities, ratio) for c in rates])
+        empty = amounts.sum(axis=0) <= 0
+        if empty.any():
+            raise ValueError(
+                f"{int(empty.sum())} of {len(empty)} models, the first in row"
+                f" {int(np.argmax(empty))}, have no partner of {species}: the densities"
+                f" of {[c.partner for c in rates]} are all 0."
+            )
+        return solver.solve(gas["temperature"], amounts, column, around)
+
+    def _intensity(self, theta, return_std=False):
+        """Return intensities of checked gas."""
+        self._validate_params()
+        self._mind_temperatures(self._resolved()[1], theta[:, 0], stacklevel=4)
+        return super()._intensity(theta, return_std)
+
+    def _radiation_temperature(self, name, lines, gas, column, return_std):
+        solution = self._solve(name, gas.shared, column)
+        if self.overlap == "raise":
+            refuse_overlap(lines.molecule, name, solution.tau, gas.line_width)
+        radiation = lines.of_lines(solution.radiation_temperature)
         radiation[~solution.converged] = np.nan
         return radiation, 0.0  # it is the physics
 

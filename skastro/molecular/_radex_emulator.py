@@ -26,10 +26,11 @@ class RadexEmulator(ScoredEverywhere, LineModel):
 
     It has the signature of :class:`RadexModel`, and learns from its predictions. The
     physics that is known is not learned: the radiation temperature of a species'
-    lines depends on kinetic temperature, density and its own column density per line
-    width alone, so each species gets a regressor of its own on the logarithms of
-    these three, whose targets are :math:`\operatorname{arcsinh}(T_R / T_0)`:
-    logarithmic for bright lines, linear for those too faint to matter.
+    lines depends on kinetic temperature, densities (and on radiation and dust where
+    they are free) and its own column density per line width alone, so each species
+    gets a regressor of its own on the logarithms of these, whose targets are
+    :math:`\operatorname{arcsinh}(T_R / T_0)`: logarithmic for bright lines, linear for
+    those too faint to matter.
 
     Parameters
     ----------
@@ -39,6 +40,19 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         Template, cloned for each species: multi-output, such as
         :class:`~skastro.emulation.EmulatorRegressor`.
     column_density : {"total", "per line width"}, default="total"
+        As for :class:`RadexModel`.
+    partners : sequence of str, default=("H2",)
+        As for the :class:`RadexModel` that makes the training set. This and the four
+        that follow say which parameters there are beside temperature and column
+        densities. All of those must be positive, their logarithms being what is
+        learned from.
+    electrons : {"density", "fraction"}, default="density"
+        As for :class:`RadexModel`.
+    ortho_para_ratio : {"thermal", "free"} or float, default="thermal"
+        As for :class:`RadexModel`.
+    radiation : sequence of radiation fields, default=None
+        As for :class:`RadexModel`.
+    dust : Dust, default=None
         As for :class:`RadexModel`.
     faint_temperature : float, default=0.01
         :math:`T_0`, the radiation temperature below which the error is absolute [K].
@@ -54,12 +68,12 @@ class RadexEmulator(ScoredEverywhere, LineModel):
     ----------
     estimators_ : dict of str to regressor
         The fitted regressor of each species.
-    domains_ : dict of str to ndarray of shape (2, 3)
-        The range of log10 temperature, density and column density per line width
-        that each has learned.
-    gas_domains_ : dict of str to ndarray of shape (2, 4)
-        The range of log10 temperature, density, column density as given, and line
-        width in the training set. Gas within either range is known: a design has few
+    domains_ : dict of str to ndarray of shape (2, n_features)
+        The range of log10 temperature, density, what else is shared, and column
+        density per line width that each has learned.
+    gas_domains_ : dict of str to ndarray of shape (2, n_features + 1)
+        The same with the column density as given, and line width, in the training
+        set. Gas within either range is known: a design has few
         models with the lowest column density and the broadest line.
     lowest_intensity_ : float
         Of the training set [K km/s]; negative if a line was in absorption.
@@ -106,6 +120,11 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         estimator,
         *,
         column_density="total",
+        partners=("H2",),
+        electrons="density",
+        ortho_para_ratio="thermal",
+        radiation=None,
+        dust=None,
         faint_temperature=0.01,
         extrapolation="raise",
         molecules=None,
@@ -114,6 +133,11 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         self.lines = lines
         self.estimator = estimator
         self.column_density = column_density
+        self.partners = partners
+        self.electrons = electrons
+        self.ortho_para_ratio = ortho_para_ratio
+        self.radiation = radiation
+        self.dust = dust
         self.faint_temperature = faint_temperature
         self.extrapolation = extrapolation
         self.molecules = molecules
@@ -149,15 +173,16 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                 f"`y` must have shape ({len(theta)}, {len(self.lines)}), a row a model"
                 f" and a column a line, got {y.shape}."
             )
-        temperature, density, columns, line_width, filling = self._split(theta)
-        if (filling == 0).any():
+        gas = self._split(theta)
+        if (gas.filling == 0).any():
             raise ValueError("A filling factor of 0 in `X` says nothing of the gas.")
-        radiation = y / (filling * GAUSSIAN_AREA * line_width)[:, None]
+        radiation = y / (gas.filling * GAUSSIAN_AREA * gas.line_width)[:, None]
         species = self._resolved()[1]
         tasks, self.domains_, self.gas_domains_ = [], {}, {}
-        gas = np.log10(theta[:, :-1])
+        self._check_logarithms(theta)
+        logarithms = np.log10(theta[:, :-1])
         for i, (name, lines) in enumerate(species.items()):
-            features = self._features(temperature, density, columns[:, i])
+            features = self._features(gas.shared, gas.columns[:, i])
             target = radiation[:, lines.positions]
             solved = ~np.isnan(target).any(axis=1)
             if not solved.any():
@@ -168,7 +193,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                     f" {name} and are left out of its training.",
                 )
             self.domains_[name] = training_domain(features[solved])
-            self.gas_domains_[name] = training_domain(self._gas(gas, i)[solved])
+            self.gas_domains_[name] = training_domain(self._gas(logarithms, i)[solved])
             target = np.arcsinh(target[solved] / self.faint_temperature)
             if target.shape[1] == 1:
                 target = target[:, 0]
@@ -194,9 +219,19 @@ class RadexEmulator(ScoredEverywhere, LineModel):
             estimator.set_params(extrapolation="ignore")
         return estimator
 
+    def _check_logarithms(self, theta):
+        """Refuse what has no logarithm."""
+        for name, values in zip(self.parameter_names[:-1], theta.T, strict=False):
+            if (values == 0).any():
+                raise ValueError(
+                    f"`{name}` is 0 in {int((values == 0).sum())} of {len(values)}"
+                    " models; a RadexEmulator learns from logarithms. Give it a small"
+                    " value, or leave it out of the model."
+                )
+
     @staticmethod
-    def _features(temperature, density, column):
-        return np.log10(np.stack([temperature, density, column], axis=1))
+    def _features(shared, column):
+        return np.log10(np.stack([*shared.values(), column], axis=1))
 
     def in_domain(self, X):
         """Whether gas lies within the training range.
@@ -212,24 +247,25 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         """
         check_is_fitted(self)
         theta = self._check_theta(X)
+        self._check_logarithms(theta)
         inside = np.ones(len(theta), dtype=bool)
         for i, name in enumerate(self._resolved()[1]):
             inside &= self._knows(name, i, theta)[0]
         return inside
 
-    @staticmethod
-    def _gas(log_theta, i):
-        """Return temperature, density, column density of a species, line width."""
-        return log_theta[:, [0, 1, 2 + i, -1]]
+    def _gas(self, log_theta, i):
+        """Return what is shared, the column density of a species, and line width."""
+        n_shared = len(self._shared_parameters())
+        return log_theta[:, [*range(n_shared), n_shared + i, -1]]
 
     def _knows(self, name, i, theta):
         """Return which gas lies within the range of a species, and its features."""
-        temperature, density, columns, _, _ = self._split(theta)
-        features = self._features(temperature, density, columns[:, i])
+        gas = self._split(theta)
+        features = self._features(gas.shared, gas.columns[:, i])
         inside = in_box(features, self.domains_[name])
         if not inside.all():
-            gas = self._gas(np.log10(theta[:, :-1]), i)
-            inside |= in_box(gas, self.gas_domains_[name])
+            given = self._gas(np.log10(theta[:, :-1]), i)
+            inside |= in_box(given, self.gas_domains_[name])
         return inside, features
 
     @property
@@ -275,6 +311,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
     def _intensity(self, theta, return_std=False):
         """Return intensities of gas within the range, as `extrapolation` says."""
         outside = {}
+        self._check_logarithms(theta)
         if self.extrapolation != "ignore":
             for i, (name, lines) in enumerate(self._resolved()[1].items()):
                 inside, features = self._knows(name, i, theta)
@@ -283,8 +320,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                     self.domains_[name],
                     self.extrapolation,
                     names=[
-                        "log10 temperature",
-                        "log10 density",
+                        *(f"log10 {name}" for name in self._shared_parameters()),
                         f"log10 column density of {name} per line width",
                     ],
                     inside=inside,
@@ -298,10 +334,8 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                 std[entries] = np.nan
         return intensity, std
 
-    def _radiation_temperature(
-        self, name, lines, temperature, density, column, return_std
-    ):
-        features = self._features(temperature, density, column)
+    def _radiation_temperature(self, name, lines, gas, column, return_std):
+        features = self._features(gas.shared, column)
         # single precision: the network's own error is a thousand times its rounding
         features = features.astype(np.float32)
         shape, scale = (len(features), -1), self.faint_temperature

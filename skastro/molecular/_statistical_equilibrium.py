@@ -14,6 +14,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._collision_rates import CollisionRates
 from ._constants import (
     EIGHT_PI,
     GAUSSIAN_AREA,
@@ -23,10 +24,14 @@ from ._escape_probability import ESCAPE_PROBABILITIES
 
 #: Models solved together: small enough that the matrices stay in the cache.
 _BLOCK = 128
+#: Of molecules with few levels as many as have this many levels in all.
+_BLOCK_OF_LEVELS = 2560
 #: Populations below this do not decide convergence.
 _NEGLIGIBLE = 1e-25
 #: Populations are kept above this, so that logarithms exist.
 _FLOOR = 1e-60
+#: Steps before those of models that go to and fro are searched, and halvings of one.
+_PLAIN_STEPS, _HALVINGS = 15, 12
 #: The amplification of an inverted line is capped at this optical depth.
 _TAU_MIN = -1.0
 
@@ -65,11 +70,11 @@ class StatisticalEquilibrium:
     Parameters
     ----------
     molecule : Molecule
-        Levels, lines and collision rates.
-    geometry : {"uniform sphere", "lvg", "slab"}
+        Levels and lines.
+    tables : sequence of Collisions
+        Collision rates with each partner.
+    geometry : str
         Which escape probability to use.
-    background_temperature : float
-        Temperature of the black-body background [K].
     tol : float
         Largest relative change of a population in the last iteration.
     max_iter : int
@@ -77,12 +82,7 @@ class StatisticalEquilibrium:
     """
 
     def __init__(
-        self,
-        molecule,
-        geometry="uniform sphere",
-        background_temperature=2.73,
-        tol=1e-6,
-        max_iter=100,
+        self, molecule, tables, geometry="uniform sphere", tol=1e-6, max_iter=100
     ):
         self.molecule = molecule
         self.escape_probability = ESCAPE_PROBABILITIES[geometry]
@@ -95,10 +95,6 @@ class StatisticalEquilibrium:
         wavenumbers = molecule.energies[upper] - molecule.energies[lower]
         self._line_temperatures = energies[upper] - energies[lower]
         self._weight_ratio = weights[upper] / weights[lower]
-        with np.errstate(over="ignore"):
-            self._background = 1.0 / np.expm1(
-                self._line_temperatures / background_temperature
-            )
         # tau = _tau_factor * N/dv * (x_l g_u / g_l - x_u), N/dv in cm^-2 / (km/s)
         self._tau_factor = molecule.einstein_a / (
             EIGHT_PI * GAUSSIAN_AREA * wavenumbers**3 * 1e5
@@ -107,50 +103,13 @@ class StatisticalEquilibrium:
         self._lower_of = np.eye(molecule.n_levels)[lower]
         self._energies = energies
         self._weights = weights
-        self._tables = [
-            self._dense_rates(table) for table in molecule.hydrogen_collisions()
-        ]
+        self._collisions = CollisionRates(molecule, tables, energies)
+        self._distinct = _without_repetition(upper, lower)
 
-    def _dense_rates(self, table):
-        """Return a table's temperatures and its downward rates as matrices."""
-        n_levels = self.molecule.n_levels
-        rates = np.zeros((len(table.temperatures), n_levels, n_levels))
-        rates[:, table.lower, table.upper] = table.rates
-        return table.temperatures, rates
-
-    def _partner_fractions(self, temperature):
-        """Fraction of H2 that each collision table stands for."""
-        if len(self._tables) == 1:
-            return [np.ones_like(temperature)]
-        # thermal ortho-to-para ratio, at most 3, as RADEX has it
-        ratio = np.minimum(3.0, 9.0 * np.exp(-170.6 / temperature))
-        return [1.0 / (1.0 + ratio), ratio / (1.0 + ratio)]
-
-    def _collision_matrices(self, temperature, density):
-        """Return ``C[b, i, j]``, the collision rate from level j to level i [s^-1]."""
-        total = 0.0
-        for (grid, rates), fraction in zip(
-            self._tables, self._partner_fractions(temperature), strict=True
-        ):
-            position = np.clip(np.searchsorted(grid, temperature) - 1, 0, len(grid) - 2)
-            weight = (temperature - grid[position]) / (
-                grid[position + 1] - grid[position]
-            )
-            weight = np.clip(weight, 0.0, 1.0)
-            scale = density * fraction
-            total = (
-                total
-                + rates[position] * (scale * (1 - weight))[:, None, None]
-                + rates[position + 1] * (scale * weight)[:, None, None]
-            )
-        # detailed balance: rate up = rate down g_u / g_l exp(-dE / kT)
-        gap = self._energies[:, None] - self._energies[None, :]
-        ratio = self._weights[:, None] / self._weights[None, :]
-        with np.errstate(under="ignore"):
-            boltzmann = ratio * np.exp(
-                -np.maximum(gap, 0.0) / temperature[:, None, None]
-            )
-        return total + np.swapaxes(total, 1, 2) * boltzmann
+    @property
+    def line_temperatures(self):
+        """Energies of the lines [K]."""
+        return self._line_temperatures
 
     def _thermal(self, temperature):
         """Boltzmann populations, the start of the iteration."""
@@ -168,41 +127,87 @@ class StatisticalEquilibrium:
         )
         return np.maximum(tau, _TAU_MIN)
 
-    def _newton_step(self, x, collisions, leaving, column):
-        """Return the logarithmic Newton step of the populations."""
-        upper, lower = self.molecule.upper, self.molecule.lower
-        einstein_a, ratio, background = (
-            self.molecule.einstein_a,
-            self._weight_ratio,
-            self._background,
-        )
-        n_levels = self.molecule.n_levels
-        tau = self._lines(x, column)
-        beta, slope = self.escape_probability(tau)
-        slope = np.where(tau > _TAU_MIN, slope, 0.0)
-        x_upper, x_lower = x[:, upper], x[:, lower]
-        down = einstein_a * beta * (1 + background)
-        up = einstein_a * beta * background * ratio
-        net = down * x_upper - up * x_lower
-        # d net / d tau, then by the chain rule to both populations
-        feedback = (
-            einstein_a
-            * slope
-            * ((1 + background) * x_upper - background * ratio * x_lower)
-            * (self._tau_factor * column[:, None])
-        )
-        by_upper = down - feedback
-        by_lower = -up + feedback * ratio
+    def _line_rates(self, x, column, around):
+        """Return rates down and up the lines, and the derivatives of their difference.
 
+        Returns
+        -------
+        down, up : ndarray of shape (n_models, n_lines)
+            Rates out of the upper and of the lower level [s^-1].
+        by_upper, by_lower : ndarray of shape (n_models, n_lines)
+            Derivatives of the net flow down by the population of either level.
+        """
+        einstein_a, ratio = self.molecule.einstein_a, self._weight_ratio
+        upper, lower = self.molecule.upper, self.molecule.lower
+        background = around.pumping
+        x_upper, x_lower = x[:, upper], x[:, lower]
+        tau = self._lines(x, column)
+        if around.dust is None:
+            beta, slope = self.escape_probability(tau)
+            slope = np.where(tau > _TAU_MIN, slope, 0.0)
+            down = einstein_a * beta * (1 + background)
+            up = einstein_a * beta * background * ratio
+            # d net / d tau, then by the chain rule to both populations
+            feedback = (
+                einstein_a
+                * slope
+                * ((1 + background) * x_upper - background * ratio * x_lower)
+                * (self._tau_factor * column[:, None])
+            )
+        else:
+            # photons of the line are trapped by the line, or lost to the dust, whose
+            # own photons fill the source; escaping ones leave room for the background
+            total = tau + around.dust_depth
+            trapped, slope = self._trapped(total)  # (1 - beta) / tau, per optical depth
+            excess = around.dust_depth * around.dust - total * background
+            photons = background + trapped * excess
+            down = einstein_a * (1 - trapped * tau + photons)
+            up = einstein_a * photons * ratio
+            by_photons = slope * excess - trapped * background
+            feedback = (
+                einstein_a
+                * (
+                    (by_photons - slope * tau - trapped) * x_upper
+                    - by_photons * ratio * x_lower
+                )
+                * (self._tau_factor * column[:, None])
+            )
+            feedback = np.where(tau > _TAU_MIN, feedback, 0.0)
+        return down, up, down - feedback, -up + feedback * ratio
+
+    def _trapped(self, tau):
+        """Return ``(1 - beta) / tau`` and its derivative."""
+        beta, slope = self.escape_probability(tau)
+        small = np.abs(tau) < 1e-4
+        safe = np.where(small, 1.0, tau)
+        trapped = np.where(small, -slope, (1 - beta) / safe)
+        return trapped, np.where(small, 0.0, (-slope - trapped) / safe)
+
+    def _imbalance(self, x, collisions, leaving, down, up):
+        """Return what flows into each level less what flows out, and what flows out."""
+        upper, lower = self.molecule.upper, self.molecule.lower
+        x_upper, x_lower = x[:, upper], x[:, lower]
+        net = down * x_upper - up * x_lower
         gross = x * leaving + (down * x_upper) @ self._upper_of
         gross += (up * x_lower) @ self._lower_of
         residual = np.matmul(collisions, x[:, :, None])[:, :, 0] - leaving * x
         residual += net @ (self._lower_of - self._upper_of)
+        return residual, gross
 
-        jacobian = collisions.copy()
-        jacobian[:, lower, upper] += by_upper
-        jacobian[:, upper, lower] -= by_lower
-        diagonal = np.arange(n_levels)
+    def _newton_step(self, x, collisions, leaving, column, around, jacobian):
+        """Return the logarithmic Newton step of the populations.
+
+        ``jacobian`` is memory for it.
+        """
+        upper, lower = self.molecule.upper, self.molecule.lower
+        down, up, by_upper, by_lower = self._line_rates(x, column, around)
+        residual, gross = self._imbalance(x, collisions, leaving, down, up)
+
+        np.copyto(jacobian, collisions)
+        for lines in self._distinct:
+            jacobian[:, lower[lines], upper[lines]] += by_upper[:, lines]
+            jacobian[:, upper[lines], lower[lines]] -= by_lower[:, lines]
+        diagonal = np.arange(self.molecule.n_levels)
         jacobian[:, diagonal, diagonal] -= (
             leaving + by_upper @ self._upper_of - by_lower @ self._lower_of
         )
@@ -216,31 +221,39 @@ class StatisticalEquilibrium:
         residual[rows, largest] = x.sum(axis=1) - 1.0
         return -np.linalg.solve(jacobian, residual[:, :, None])[:, :, 0]
 
-    def _solve_block(self, temperature, density, column):
+    def _solve_block(self, temperature, amounts, column, around):
         """Solve one block of models; see :meth:`solve`.
 
         The iteration starts from Boltzmann populations, from where the first steps
         only take from the high levels: of the starts tried it is the one that never
         walks into an inversion that is not there. A step may shrink a population a
         hundredfold; the few models that do not settle start again with halving as
-        the limit.
+        the limit, and once more with a search for how far each step should go.
         """
         n_models = len(temperature)
-        collisions = self._collision_matrices(temperature, density)
-        leaving = collisions.sum(axis=1)
+        all_collisions = self._collisions.matrices(temperature, amounts)
+        all_leaving = all_collisions.sum(axis=1)
+        memory = np.empty_like(all_collisions)
         x = self._thermal(temperature)
         n_iter = np.zeros(n_models, dtype=int)
         converged = np.zeros(n_models, dtype=bool)
         for smallest_factor, max_iter in ((0.01, 20), (0.5, self.max_iter)):
             active = np.flatnonzero(~converged)
-            x[active] = self._thermal(temperature[active])
+            if active.size == 0:
+                break
+            current = self._thermal(temperature[active])
+            moved = True
             for _ in range(min(max_iter, self.max_iter)):
-                if active.size == 0:
-                    break
+                if moved:  # the models that are left
+                    everyone = active.size == n_models
+                    rows = slice(None) if everyone else active
+                    collisions, leaving = all_collisions[rows], all_leaving[rows]
+                    own_column, own_around = column[rows], around.rows(rows)
+                    jacobian = memory[: active.size]
                 step = self._newton_step(
-                    x[active], collisions[active], leaving[active], column[active]
+                    current, collisions, leaving, own_column, own_around, jacobian
                 )
-                updated = x[active] * np.maximum(1.0 + step, smallest_factor)
+                updated = current * np.maximum(1.0 + step, smallest_factor)
                 updated = np.maximum(updated, _FLOOR)
                 updated /= updated.sum(axis=1, keepdims=True)
                 x[active] = updated
@@ -248,20 +261,79 @@ class StatisticalEquilibrium:
                 change = np.where(updated <= _NEGLIGIBLE, 0.0, np.abs(step))
                 done = change.max(axis=1) < self.tol  # False where NaN
                 converged[active[done]] = True
+                moved = done.any()
+                current = updated[~done] if moved else updated
                 active = active[~done]
+                if active.size == 0:
+                    break
+        left = np.flatnonzero(~converged)
+        if left.size and self.max_iter >= _PLAIN_STEPS:
+            x[left], steps, converged[left] = self._search(
+                self._thermal(temperature[left]),
+                all_collisions[left],
+                all_leaving[left],
+                column[left],
+                around.rows(left),
+            )
+            n_iter[left] += steps
         return x, n_iter, converged
 
-    def solve(self, temperature, density, column):
+    def _search(self, x, collisions, leaving, column, around):
+        """Solve models that go to and fro, with steps that make the imbalance smaller.
+
+        That is where an inverted line is at its cap, or where an escape probability
+        has a step, and the derivative on either side points beyond the other.
+        """
+
+        def norm(x, gross):
+            down, up, *_ = self._line_rates(x, column, around)
+            residual, own = self._imbalance(x, collisions, leaving, down, up)
+            gross = own if gross is None else gross
+            relative = np.where(counts, residual / gross, 0.0)
+            return np.sqrt((relative**2).sum(axis=1)), gross
+
+        n_models = len(x)
+        memory = np.empty_like(collisions)
+        converged = np.zeros(n_models, dtype=bool)
+        n_iter = np.zeros(n_models, dtype=int)
+        for i in range(_PLAIN_STEPS + self.max_iter):
+            step = self._newton_step(x, collisions, leaving, column, around, memory)
+            length = np.ones((n_models, 1))
+            least, halvings = (0.01, 1) if i < _PLAIN_STEPS else (0.1, _HALVINGS)
+            counts = x > _NEGLIGIBLE
+            now, gross = norm(x, None)
+            best, accepted = x.copy(), converged.copy()
+            for halving in range(halvings):
+                moved = np.maximum(x * np.maximum(1.0 + length * step, least), _FLOOR)
+                moved /= moved.sum(axis=1, keepdims=True)
+                less = norm(moved, gross)[0] < now * (1 - 1e-3 * length[:, 0])
+                take = (less | (halving == halvings - 1)) & ~accepted
+                best[take] = moved[take]
+                accepted |= take
+                if accepted.all():
+                    break
+                length[~accepted] /= 2
+            n_iter += ~converged
+            change = np.where(counts, np.abs(step), 0.0).max(axis=1)
+            x = best
+            converged |= change < self.tol  # False where NaN
+            if converged.all():
+                break
+        return x, n_iter, converged
+
+    def solve(self, temperature, amounts, column, around):
         """Solve for the populations of a batch of models.
 
         Parameters
         ----------
         temperature : ndarray of shape (n_models,)
             Kinetic temperature [K].
-        density : ndarray of shape (n_models,)
-            Density of molecular hydrogen [cm^-3].
+        amounts : ndarray of shape (n_tables, n_models)
+            Density of the partner of each table [cm^-3].
         column : ndarray of shape (n_models,)
             Column density per line width [cm^-2 / (km/s)].
+        around : Surroundings
+            Radiation and dust.
 
         Returns
         -------
@@ -271,27 +343,72 @@ class StatisticalEquilibrium:
         x = np.empty((n_models, self.molecule.n_levels))
         n_iter = np.empty(n_models, dtype=int)
         converged = np.empty(n_models, dtype=bool)
-        for start in range(0, n_models, _BLOCK):
-            block = slice(start, start + _BLOCK)
+        size = max(_BLOCK, _BLOCK_OF_LEVELS // self.molecule.n_levels)
+        for start in range(0, n_models, size):
+            block = slice(start, start + size)
             x[block], n_iter[block], converged[block] = self._solve_block(
-                temperature[block], density[block], column[block]
+                temperature[block],
+                amounts[:, block],
+                column[block],
+                around.rows(block),
             )
-        return Solution(x, *self._emission(x, column), n_iter, converged)
+        return Solution(x, *self._emission(x, column, around), n_iter, converged)
 
-    def _emission(self, x, column):
+    def thermal(self, temperature, column, around):
+        """Return the solution where collisions rule: Boltzmann populations.
+
+        Parameters
+        ----------
+        temperature, column, around
+            As for :meth:`solve`.
+
+        Returns
+        -------
+        solution : Solution
+        """
+        x = self._thermal(temperature)
+        n_iter = np.zeros(len(x), dtype=int)
+        emission = self._emission(x, column, around)
+        return Solution(x, *emission, n_iter, np.ones(len(x), dtype=bool))
+
+    def _emission(self, x, column, around):
         """Return optical depth, radiation and excitation temperature of the lines."""
         upper, lower = self.molecule.upper, self.molecule.lower
         tau = self._lines(x, column)
-        small = np.abs(tau) < 1e-8
-        # (1 - exp(-tau)) / tau
-        escape = np.where(
-            small, 1.0 - tau / 2, -np.expm1(-tau) / np.where(small, 1.0, tau)
-        )
-        # n_ex (1 - exp(-tau)), with n_ex = kappa x_u / tau: no division by a small tau
-        source = self._tau_factor * column[:, None] * x[:, upper] * escape
-        radiation = self._line_temperatures * (source - self._background * tau * escape)
+        # n_ex tau = kappa x_u: no division by a small tau
+        emission = self._tau_factor * column[:, None] * x[:, upper]
+        background = around.behind
+        if around.dust is None:
+            escape = _mean_transmission(tau)
+            photons = emission * escape - background * tau * escape
+        else:
+            # with the line, less the continuum beside it
+            depth = around.dust_depth
+            escape = _mean_transmission(tau + depth)
+            continuum = around.dust * depth * (escape - _mean_transmission(depth))
+            behind = background * np.exp(-depth) * np.expm1(-tau)
+            photons = emission * escape + continuum + behind
         with np.errstate(divide="ignore"):
             excitation = self._line_temperatures / np.log(
                 x[:, lower] * self._weight_ratio / x[:, upper]
             )
-        return tau, radiation, excitation
+        return tau, self._line_temperatures * photons, excitation
+
+
+def _mean_transmission(tau):
+    """Return ``(1 - exp(-tau)) / tau``."""
+    small = np.abs(tau) < 1e-8
+    return np.where(small, 1.0 - tau / 2, -np.expm1(-tau) / np.where(small, 1.0, tau))
+
+
+def _without_repetition(upper, lower):
+    """Return groups of lines, none of which has a pair of levels twice."""
+    seen, groups = {}, []
+    for line, pair in enumerate(zip(upper.tolist(), lower.tolist(), strict=True)):
+        times = seen[pair] = seen.get(pair, -1) + 1
+        if times == len(groups):
+            groups.append([])
+        groups[times].append(line)
+    if len(groups) == 1:
+        return [slice(None)]
+    return [np.array(group) for group in groups]

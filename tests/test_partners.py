@@ -1,0 +1,477 @@
+"""Collision partners of RadexModel, and what follows it by name."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from numpy.testing import assert_allclose, assert_array_equal
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
+from sklearn.base import clone
+from sklearn.ensemble import ExtraTreesRegressor
+
+from skastro.datasets import gas_prior
+from skastro.emulation import ExtrapolationWarning
+from skastro.molecular import (
+    ChemicalModel,
+    LineRatioModel,
+    MultiPhaseModel,
+    RadexEmulator,
+    RadexModel,
+    read_lamda,
+)
+from skastro.parameter_space import LogUniform, ParameterSpace
+from skastro.retrieval import BayesianRetrieval
+
+#: An ion of two levels, 4 cm^-1 apart, with rates for five partners. Those of H+ are
+#: for 100 K alone.
+ION = """!
+X+
+!
+10.0
+!
+2
+!
+ 1 0.0 2.0 0
+ 2 4.0 4.0 1
+!
+1
+!
+ 1 2 1 1e-6 119.9 5.75
+!
+5
+"""
+for code, temperatures, rates in [
+    (2, "10.0 100.0", "1e-11 3e-11"),
+    (3, "10.0 100.0", "2e-11 4e-11"),
+    (5, "20.0 200.0", "5e-11 5e-11"),
+    (4, "10.0 1000.0", "1e-6 1e-7"),
+    (7, "100.0", "7e-10"),
+]:
+    ION += f"!\n{code} rates\n!\n1\n!\n{len(rates.split())}\n!\n{temperatures}\n!\n"
+    ION += f" 1 2 1 {rates}\n"
+GAP = 4 * 1.438776877  # K
+
+
+@pytest.fixture(scope="module")
+def ion(tmp_path_factory):
+    path = tmp_path_factory.mktemp("lamda") / "ion.dat"
+    path.write_text(ION)
+    return read_lamda(path, name="X+")
+
+
+def model(ion, partners, **settings):
+    return RadexModel(["X+(1-0)"], partners=partners, molecules={"X+": ion}, **settings)
+
+
+def upper_to_lower(temperature, down):
+    """Populations of the ion without trapping, by hand."""
+    up = 2 * down * np.exp(-GAP / temperature)
+    background = 1 / np.expm1(GAP / 2.73)
+    return (up + 2e-6 * background) / (down + 1e-6 * (1 + background))
+
+
+def ratio(solution):
+    return solution.populations[:, 1] / solution.populations[:, 0]
+
+
+def test_two_levels_by_hand(ion):
+    """Each partner's rates, at its density, halfway between its temperatures."""
+    partners = ("e", "o-H2", "H", "p-H2")
+    solution = model(ion, partners).solve(
+        "X+",
+        55.0,
+        column_density=1e3,
+        density_e=0.1,
+        density_ortho_H2=300.0,
+        density_para_H2=100.0,
+        density_H=50.0,
+    )
+    down = 0.1 * (1e-6 - 9e-7 / 22) + 300 * 3e-11 + 100 * 2e-11 + 50 * 5e-11
+    assert_allclose(ratio(solution), upper_to_lower(55.0, down), rtol=1e-6)
+
+
+@pytest.mark.parametrize(("given", "o_to_p"), [("thermal", None), (0.7, 0.7)])
+def test_ortho_para_ratio_by_hand(ion, given, o_to_p):
+    solution = model(ion, ["H2"], ortho_para_ratio=given).solve("X+", 55.0, 1e4, 1e3)
+    if o_to_p is None:
+        o_to_p = min(3.0, 9 * np.exp(-170.6 / 55.0))
+    down = 1e4 * (2e-11 + 3e-11 * o_to_p) / (1 + o_to_p)
+    assert_allclose(ratio(solution), upper_to_lower(55.0, down), rtol=1e-6)
+    free = model(ion, ["H2"], ortho_para_ratio="free")
+    assert free.parameter_names[:3] == ["temperature", "density", "ortho_para_ratio"]
+    free = free.solve("X+", 55.0, 1e4, 1e3, ortho_para_ratio=o_to_p)
+    assert_allclose(ratio(free), ratio(solution), rtol=1e-12)
+
+
+def test_hydrogen_apart_adds_up_to_hydrogen():
+    """Of CO, whose file tells ortho from para, and of HCO+, whose file does not."""
+    gas = gas_prior(["CO", "HCO+"]).sample(20, random_state=0)
+    lines = ["CO(3-2)", "HCO+(4-3)"]
+    together = RadexModel(lines, column_density="per line width").predict(gas)
+    thermal = np.minimum(3.0, 9 * np.exp(-170.6 / gas[:, 0]))
+    para = gas[:, 1] / (1 + thermal)
+    apart = np.insert(gas, 1, gas[:, 1] - para, axis=1)
+    apart[:, 2] = para
+    radex = RadexModel(
+        lines, partners=("o-H2", "p-H2"), column_density="per line width"
+    )
+    assert radex.parameter_names[1:3] == ["density_ortho_H2", "density_para_H2"]
+    assert_allclose(radex.predict(apart), together, rtol=1e-5)
+
+
+def test_electron_fraction_counts_molecules_and_atoms(ion):
+    partners = ("H", "H2", "e")
+    by_fraction = model(ion, partners, electrons="fraction")
+    assert by_fraction.parameter_names == [
+        "temperature",
+        "density_H",
+        "density",
+        "electron_fraction",
+        "column_density_X+",
+        "line_width",
+        "filling_factor",
+    ]
+    assert by_fraction.parameter_units[:4] == ["K", "cm-3", "cm-3", ""]
+    gas = [[50.0, 200.0, 300.0, 1e-3, 1e13, 2.0, 1.0]]
+    counted = [[50.0, 200.0, 300.0, 0.5, 1e13, 2.0, 1.0]]
+    assert_allclose(by_fraction.predict(gas), model(ion, partners).predict(counted))
+
+
+def test_a_partner_that_is_not_there_does_nothing(ion):
+    with_electrons = model(ion, ("H2", "e"), electrons="fraction")
+    gas = [[50.0, 300.0, 0.0, 1e13, 2.0, 1.0]]
+    without = model(ion, ("H2",)).predict(np.delete(gas, 2, axis=1))
+    assert_allclose(with_electrons.predict(gas), without, rtol=1e-12)
+    # nor does it if it is as good as absent, which no step hides
+    gas[0][2] = 1e-15
+    assert_allclose(with_electrons.predict(gas), without, rtol=1e-8)
+    with pytest.raises(ValueError, match=r"no partner of X\+: the densities of"):
+        model(ion, ("H", "e")).predict([[50.0, 0.0, 0.0, 1e13, 2.0, 1.0]])
+    with pytest.raises(ValueError, match="density must be positive"):
+        model(ion, ("H2",)).predict([[50.0, 0.0, 1e13, 2.0, 1.0]])
+    with pytest.raises(ValueError, match="density_e must be at least 0 and finite"):
+        model(ion, ("H", "e")).predict([[50.0, 1.0, -1.0, 1e13, 2.0, 1.0]])
+
+
+def test_missing_rates(ion):
+    lines, theta = ["X+(1-0)", "CO(1-0)"], [[50.0, 1e3, 1.0, 1e13, 1e15, 2.0, 1.0]]
+    settings = {"partners": ("H2", "e"), "molecules": {"X+": ion}}
+    with pytest.raises(
+        ValueError, match=r"CO has no collision rates with e; its file has them with"
+    ):
+        RadexModel(lines, **settings).predict(theta)
+    for choice in ("ignore", {"CO": ["e"]}):
+        predicted = RadexModel(lines, missing_rates=choice, **settings).predict(theta)
+        alone = RadexModel(["CO(1-0)"]).predict([[50.0, 1e3, 1e15, 2.0, 1.0]])
+        assert_allclose(predicted[0, 1], alone[0, 0])
+    for choice, message in [
+        ({"X+": ["e"]}, "CO has no collision rates with e"),
+        ({"CS": ["e"]}, "`missing_rates` names 'CS'; this model has the species"),
+        ({"CO": ["He"]}, "`missing_rates` lets 'He' not count for CO, but"),
+    ]:
+        with pytest.raises(ValueError, match=message):
+            RadexModel(lines, missing_rates=choice, **settings).predict(theta)
+    with pytest.raises(TypeError, match="must map a species to a sequence"):
+        RadexModel(lines, missing_rates={"CO": "e"}, **settings).predict(theta)
+    with pytest.raises(ValueError, match="with none of `partners`"):
+        RadexModel(["CO(1-0)"], partners=("e",), missing_rates="ignore").predict(
+            [[50.0, 1.0, 1e15, 2.0, 1.0]]
+        )
+
+
+def test_temperatures_beyond_the_rates(ion):
+    """Each partner has its own range; what is held is the end of its table."""
+    column, width = 1e3, 1.0
+    theta = [[t, 1e3, 0.1, column, width, 1.0] for t in (15.0, 150.0, 55.0)]
+    beyond = r"rates of X\+ with H cover 20 to 200 K, but 1 of 3 temperatures .* 15 K"
+    with pytest.raises(ValueError, match=beyond):
+        model(ion, ("H", "e")).predict(theta)
+    held = model(ion, ("H", "e"), extrapolation="hold")
+    with pytest.warns(ExtrapolationWarning, match=r"1 of 3 models .* \(20 to 200 K\)"):
+        assert np.isfinite(held.predict(theta)).all()
+    with pytest.warns(ExtrapolationWarning, match="H "):
+        solution = held.solve(
+            "X+", 15.0, density_H=1e3, density_e=0, column_density=1.0
+        )
+    assert_allclose(ratio(solution), upper_to_lower(15.0, 1e3 * 5e-11), rtol=1e-6)
+    # one warning a call, whatever the number of partners and species
+    many = RadexModel(
+        ["X+(1-0)", "CO(1-0)"],
+        partners=("H2", "H+"),
+        missing_rates="ignore",
+        molecules={"X+": ion},
+        extrapolation="hold",
+    )
+    with pytest.warns(ExtrapolationWarning) as caught:
+        many.predict([[250.0, 1e3, 1.0, 1e3, 1e15, 1.0, 1.0]])
+    assert len(caught) == 1
+    assert "p-H2 (10 to 100 K)" in str(caught[0].message)
+    assert "H+ (100 to 100 K)" in str(caught[0].message)
+
+
+def test_a_table_of_one_temperature(ion):
+    protons = model(ion, ("H+",))
+    solution = protons.solve("X+", 100.0, column_density=1e3, **{"density_H+": 2.0})
+    expected = upper_to_lower(100.0, 2 * 7e-10)
+    assert_allclose(ratio(solution), expected, rtol=1e-6)
+    with pytest.raises(ValueError, match=r"X\+ with H\+ are for 100 K alone, but 1 of"):
+        protons.predict([[90.0, 2.0, 1e13, 1.0, 1.0]])
+    held = clone(protons).set_params(extrapolation="hold")
+    with pytest.warns(ExtrapolationWarning, match="rates at the ends"):
+        solution = held.solve("X+", 40.0, column_density=1e3, **{"density_H+": 2.0})
+    assert_allclose(ratio(solution), upper_to_lower(40.0, 2 * 7e-10), rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "error", "message"),
+    [
+        ({"partners": "H2"}, TypeError, "must be a sequence of collision partners"),
+        ({"partners": ()}, ValueError, "`partners` is empty"),
+        ({"partners": ("electrons",)}, ValueError, "known collision partners are"),
+        ({"partners": ("h2",)}, ValueError, "Did you mean 'H2'"),
+        ({"partners": ("H", "H")}, ValueError, "more than once"),
+        ({"partners": ("H2", "p-H2")}, ValueError, "count molecular hydrogen twice"),
+        ({"electrons": "fraction"}, ValueError, "has no electrons"),
+        (
+            {"partners": ("He", "e"), "electrons": "fraction"},
+            ValueError,
+            "has neither",
+        ),
+        (
+            {"partners": ("H", "e"), "ortho_para_ratio": 3},
+            ValueError,
+            "no H2 to be split",
+        ),
+        ({"ortho_para_ratio": -1}, ValueError, "'ortho_para_ratio' parameter"),
+        ({"electrons": "few"}, ValueError, "'electrons' parameter"),
+        ({"extrapolation": "warn"}, ValueError, "'extrapolation' parameter"),
+        ({"missing_rates": "warn"}, ValueError, "'missing_rates' parameter"),
+    ],
+)
+def test_contradictions(settings, error, message):
+    with pytest.raises(error, match=message):
+        RadexModel(["CO(1-0)"], **settings).fit([[50.0, 1e4, 1e16, 1.0, 1.0]])
+
+
+def test_solve_names_what_it_lacks(ion):
+    radex = model(ion, ("H", "e"))
+    with pytest.raises(ValueError, match=r"lacks \['density_e'\]; this model takes"):
+        radex.solve("X+", 50.0, density_H=1.0, column_density=1.0)
+    with pytest.raises(ValueError, match=r"has \['density'\]; this model takes"):
+        radex.solve("X+", 50.0, 1e4, 1.0, density_H=1.0, density_e=1.0)
+    with pytest.raises(ValueError, match="`density_e` must be at least 0 and finite"):
+        radex.solve("X+", 50.0, column_density=1.0, density_H=1.0, density_e=-1.0)
+
+
+def test_every_file_with_each_of_its_partners_is_thermal_when_dense(shared_data):
+    """Detailed balance; also of rates that a file lists from a lower level up."""
+    for path in sorted((shared_data / "chem" / "lamda_more").glob("*.dat")):
+        molecule = read_lamda(path, name="X")
+        for table in molecule.collisions:
+            radex = RadexModel(
+                [molecule.line_names[0]],
+                partners=(table.partner,),
+                molecules={"X": molecule},
+            )
+            temperature = table.temperatures[len(table.temperatures) // 2]
+            gas = {radex.parameter_names[1]: 1e20}
+            solution = radex.solve("X", temperature, column_density=1e3, **gas)
+            assert solution.converged.all(), path.name
+            energies = molecule.energies * 1.438776877
+            boltzmann = molecule.statistical_weights * np.exp(-energies / temperature)
+            # of the levels that this partner connects
+            n_levels, pairs = molecule.n_levels, (table.upper, table.lower)
+            ones = np.ones(len(table.upper))
+            graph = coo_array((ones, pairs), shape=(n_levels, n_levels))
+            label = connected_components(graph, directed=False)[1]
+            counts = (boltzmann / boltzmann.sum() > 1e-15) & (label == label[0])
+            populations = solution.populations[0, counts]
+            departure = populations / populations.sum() / boltzmann[counts]
+            departure *= boltzmann[counts].sum()
+            assert_allclose(departure, 1, rtol=1e-3, err_msg=f"{path.name} {table}")
+
+
+@pytest.mark.parametrize(
+    ("file", "geometry", "gas"),
+    [
+        ("sio.dat", "lvg", (838.1, 524.8, 1.46e14)),
+        ("SO-pH2.dat", "uniform sphere", (44.610, 8686.5, 3.3937e16)),
+        ("o2.dat", "slab", (283.57, 8686.5, 3.129e21)),
+        ("ph2cs.dat", "uniform sphere", (253.48, 8686.5, 1.309e17)),
+    ],
+)
+def test_inverted_lines_at_their_cap_settle(shared_data, file, geometry, gas):
+    """Newton's steps went to and fro over the cap, and the models came back as NaN."""
+    path = shared_data / "chem" / "lamda_more" / file
+    molecule = read_lamda(path, name="X")
+    temperature, density, column = gas
+    partner = "o-H2" if file.startswith("ph2") else molecule.collisions[0].partner
+    radex = RadexModel(
+        [molecule.line_names[0]],
+        partners=(partner,),
+        geometry=geometry,
+        molecules={"X": molecule},
+    )
+    given = {radex.parameter_names[1]: density}
+    solution = radex.solve("X", temperature, column_density=column, **given)
+    assert solution.converged.all()
+    x = solution.populations
+    # it is a solution: nothing more moves, from there or from a little beside it
+    solver, around = solver_of(radex, molecule, partner)
+    rates = solver._collisions.matrices(np.array([temperature]), np.array([[density]]))
+    down, up, *_ = solver._line_rates(x, np.array([column]), around)
+    residual, gross = solver._imbalance(x, rates, rates.sum(axis=1), down, up)
+    assert_allclose(residual[x > 1e-20] / gross[x > 1e-20], 0, atol=1e-6)
+
+
+def solver_of(radex, molecule, partner):
+    from skastro.molecular._radiation import surroundings
+    from skastro.molecular._statistical_equilibrium import StatisticalEquilibrium
+
+    tables = [t for t in molecule.collisions if t.partner == partner]
+    solver = StatisticalEquilibrium(molecule, tables, radex.geometry)
+    return solver, surroundings(solver.line_temperatures, 2.73, None, None, {})
+
+
+# -- what follows by name
+
+
+HCN = {
+    "lines": ["HCN(1-0)", "HCN(4-3)"],
+    "partners": ("H2", "e"),
+    "electrons": "fraction",
+    "column_density": "per line width",
+}
+
+
+@pytest.fixture(scope="module")
+def hcn_prior():
+    return gas_prior(parameters=RadexModel(**HCN).parameter_names)
+
+
+def test_prior_of_a_model(hcn_prior):
+    radex = RadexModel(**HCN)
+    assert hcn_prior.names == radex.parameter_names
+    assert [hcn_prior[n].unit for n in hcn_prior.names[:3]] == ["K", "cm-3", ""]
+    assert gas_prior(["CO"]) == gas_prior(parameters=gas_prior(["CO"]).names)
+    # those of a photodissociation region, all partners and sources with a range
+    everything = RadexModel(
+        ["CO(1-0)"],
+        partners=("o-H2", "p-H2", "H", "He", "H+", "e"),
+        missing_rates="ignore",
+    ).parameter_names
+    assert gas_prior(parameters=[*everything, "column_density_C+"])
+    with pytest.raises(ValueError, match="'electron_fractions', without a range here"):
+        gas_prior(parameters=["temperature", "electron_fractions"])
+
+
+def test_emulator_learns_what_the_model_takes(hcn_prior):
+    radex = RadexModel(**HCN)
+    emulator = RadexEmulator(
+        HCN["lines"],
+        ExtraTreesRegressor(5, random_state=0),
+        **{k: v for k, v in HCN.items() if k != "lines"},
+    )
+    assert emulator.parameter_names == radex.parameter_names
+    theta = hcn_prior.sample_latin_hypercube(200, random_state=0)
+    theta[:, -1] = np.maximum(theta[:, -1], 1e-3)
+    intensity = radex.predict(theta)
+    emulator.fit(theta, intensity)
+    assert_allclose(emulator.predict(theta), intensity, rtol=1e-5, atol=1e-7)
+    assert emulator.domains_["HCN"].shape == (2, 4)
+    outside = theta[:1].copy()
+    outside[0, 2] = 0.1
+    assert not emulator.in_domain(outside)[0]
+    with pytest.raises(ValueError, match="log10 electron_fraction = -1 where"):
+        emulator.predict(outside)
+    outside[0, 2] = 0.0
+    for method in (emulator.predict, emulator.in_domain):
+        with pytest.raises(ValueError, match="`electron_fraction` is 0 in 1 of 1"):
+            method(outside)
+
+
+def test_data_frames_are_taken_by_name(hcn_prior):
+    radex, theta = RadexModel(**HCN), hcn_prior.sample(3, random_state=0)
+    frame = pd.DataFrame(theta, columns=radex.parameter_names)
+    assert_array_equal(radex.predict(frame[frame.columns[::-1]]), radex.predict(theta))
+
+
+def test_phases_and_ratios(hcn_prior):
+    radex = RadexModel(**HCN)
+    two = MultiPhaseModel(radex, 2, shared=("line_width", "electron_fraction"))
+    assert two.parameter_names[:3] == ["electron_fraction", "line_width"] + [
+        "temperature_1"
+    ]
+    prior = two.prior(hcn_prior, order_by="density")
+    theta = prior.sample(4, random_state=0)
+    column = {name: theta[:, i] for i, name in enumerate(prior.names)}
+    expected = 0
+    for phase in "12":
+        names = radex.parameter_names
+        own = [column.get(n, column.get(f"{n}_{phase}")) for n in names]
+        expected = expected + radex.predict(np.stack(own, axis=1))
+    ordered = theta[:, [prior.names.index(n) for n in two.parameter_names]]
+    assert_allclose(two.predict(ordered), expected)
+    ratios = LineRatioModel(two, [("HCN(4-3)", "HCN(1-0)")])
+    assert_allclose(
+        ratios.predict(ordered)[:, 0], np.log10(expected[:, 1] / expected[:, 0])
+    )
+    assert two.extrapolation == ratios.extrapolation == "ignore"
+    # phases without electrons have none: no phase is a partner by its number
+    without = MultiPhaseModel(RadexModel(["CO(3-2)"]), 2)
+    with pytest.raises(ValueError, match="density_2 must be positive"):
+        without.predict([[1.0, 50, 1e4, 1e16, 1, 50, 0, 1e16, 1]])
+
+
+class Abundances:
+    """Abundances per hydrogen nucleus that do not depend on anything."""
+
+    output_names = ["HCN"]
+
+    def fit(self, X, y=None):
+        return self
+
+    def predict(self, theta):
+        return np.full((len(theta), 1), -8.0)
+
+
+def test_chemistry_takes_partners_as_parameters():
+    radex = RadexModel(**{**HCN, "column_density": "total"})
+    model = ChemicalModel(Abundances(), radex)
+    assert model.parameter_names[6:] == [
+        "electron_fraction",
+        "line_width",
+        "filling_factor",
+    ]
+    assert len(model.parameter_units) == len(model.parameter_names)
+    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e-5, 2.0, 0.5]]
+    column = 1e-8 * 1.6e21 * 5
+    expected = radex.predict([[50.0, 1e4, 1e-5, column, 2.0, 0.5]])
+    assert_allclose(model.predict(theta), expected)
+    apart = RadexModel(["CO(1-0)"], partners=("o-H2", "p-H2"))
+    abundances = Abundances()
+    abundances.output_names = ["CO"]
+    both = ChemicalModel(abundances, apart)
+    assert both.parameter_names[6:8] == ["density_ortho_H2", "density_para_H2"]
+    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e3, 1e4, 2.0, 0.5]]
+    expected = apart.predict([[50.0, 1e3, 1e4, column, 2.0, 0.5]])
+    assert_allclose(both.predict(theta), expected)
+
+
+@pytest.mark.parametrize("phases", [1, 2])
+def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
+    """A model that holds rates stays so inside phases, and does not warn each time."""
+    radex = model(ion, ("H", "e"), extrapolation="hold")
+    names = [n for n in radex.parameter_names if n != "column_density_X+"]
+    prior = gas_prior(parameters=names)
+    prior = ParameterSpace(
+        prior.parameters | {"column_density_X+": LogUniform(1e12, 1e16, "cm-2")}
+    )
+    forward = radex if phases == 1 else MultiPhaseModel(radex, phases)
+    if phases == 2:
+        prior = forward.prior(prior)
+    retrieval = BayesianRetrieval(
+        forward, prior, sampler="importance", min_ess=20, random_state=0
+    )
+    retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
+    assert radex.extrapolation == "hold"
