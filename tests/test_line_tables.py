@@ -439,7 +439,9 @@ def test_lines_by_frequency():
     assert by(line="", freq=[345795.99] * u.MHz) == ["CO(3-2)"]
     # as many digits as were written
     assert by(line=None, freq=[115.3] * u.GHz) == ["CO(1-0)"]
-    assert by(line=None, wavelength=[158] * u.um) == ["C+(1.5-0.5)"]
+    assert by(line=None, wavelength=[157.741] * u.um) == ["C+(1.5-0.5)"]
+    with pytest.raises(ValueError, match=r"158.0 um may be any of.*C\+\(1.5-0.5\)"):
+        by(line=None, wavelength=[158] * u.um)
     # labels of another list, of a species that is known
     assert by(line="[CI] fine", freq=[492.16] * u.GHz) == ["C(1-0)"]
     got = read_line_table(
@@ -456,7 +458,7 @@ def test_lines_by_frequency():
     [
         ({"line": "CO(3-2)", "freq": [115.271] * u.GHz}, {},
          r"CO\(3-2\) at 345.796 GHz, but the row says 115.271 GHz, that of CO\(1-0\)"),
-        ({"line": "SiO(5-4)"}, {}, r"Row 0.*'SiO\(5-4\)' is of no species.*molecules="),
+        ({"line": "AlO(5-4)"}, {}, r"Row 0.*'AlO\(5-4\)' is of no species.*molecules="),
         ({"line": "CO(99-98)"}, {}, r"CO has no line 'CO\(99-98\)'; it has"),
         ({"line": "CO"}, {}, "'CO' says a species and no line"),
         ({"line": ""}, {}, "neither a name of its line nor a frequency"),
