@@ -22,8 +22,8 @@ _NEVER_ABSORB = {"CO", "CS", "HCN", "HCO+"}
 
 
 @lru_cache(maxsize=128)
-def _solver(molecule, tables, geometry, tol, max_iter):
-    return StatisticalEquilibrium(molecule, tables, geometry, tol, max_iter)
+def _solver(molecule, tables, *settings):
+    return StatisticalEquilibrium(molecule, tables, *settings)
 
 
 class RadexModel(LineModel):
@@ -313,7 +313,11 @@ class RadexModel(LineModel):
         molecule = self._resolved()[1][species].molecule
         partners, rates = self._partners(), self._colliders(species)
         tables = tuple(collider.table for collider in rates)
-        solver = _solver(molecule, tables, self.geometry, self.tol, self.max_iter)
+        # electrons and atoms leave high levels emptier than H2, whose models stay as
+        # they were to the last bit
+        fall = 0.01 if partners.names == ("H2",) else 1e-4
+        settings = self.geometry, self.tol, self.max_iter, fall
+        solver = _solver(molecule, tables, *settings)
         around = surroundings(
             solver.line_temperatures,
             self.background_temperature,
