@@ -160,6 +160,8 @@ def test_missing_rates(ion):
         ValueError, match=r"CO has no collision rates with e; its file has them with"
     ):
         RadexModel(lines, **settings).predict(theta)
+    with pytest.raises(ValueError, match="CO has no collision rates with e"):
+        RadexModel(lines, **settings).fit(theta)
     for choice in ("ignore", {"CO": ["e"]}):
         predicted = RadexModel(lines, missing_rates=choice, **settings).predict(theta)
         alone = RadexModel(["CO(1-0)"]).predict([[50.0, 1e3, 1e15, 2.0, 1.0]])

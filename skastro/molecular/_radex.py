@@ -204,6 +204,8 @@ class RadexModel(LineModel):
         """
         self._validate_params()
         self.n_features_in_ = self._check_theta(X).shape[1]
+        for species in self._resolved()[1]:
+            self._colliders(species)  # says which rates are missing
         return self
 
     @property

@@ -22,10 +22,10 @@ from ._constants import (
 )
 from ._escape_probability import ESCAPE_PROBABILITIES
 
-#: Models solved together: small enough that the matrices stay in the cache.
-_BLOCK = 128
+#: Models solved together: many enough that calls cost little beside arithmetic.
+_BLOCK = 256
 #: Of molecules with few levels as many as have this many rates between them.
-_BLOCK_ELEMENTS = 128 * 41**2
+_BLOCK_ELEMENTS = 256 * 41**2
 #: Populations below this do not decide convergence.
 _NEGLIGIBLE = 1e-25
 #: Populations are kept above this, so that logarithms exist.
