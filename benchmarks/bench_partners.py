@@ -424,8 +424,9 @@ def main():
         " depth's magnitude, with which an inverted line traps its own photons: its"
         " equations have solutions, with lines at -10 and less, that are none of"
         " radiative transfer, where a gas without any inversion solves them too. The"
-        " rest are models that it has stopped at a mean change of 1e-6 of the"
-        " excitation temperatures of thick lines, 0.1 % short of the solution.",
+        " rest part by less than 0.5 %: pythonradex stops at a mean change of 1e-6 of"
+        " the excitation temperatures of thick lines, which may creep, and with"
+        " `lvg radex` a line may lie at a step of the program, which is a ramp here.",
         "By file: median difference (models beyond 1e-3 of those compared); models not"
         " settled here / failed in pythonradex.",
         files,
