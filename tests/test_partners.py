@@ -160,6 +160,8 @@ def test_missing_rates(ion):
         ValueError, match=r"CO has no collision rates with e; its file has them with"
     ):
         RadexModel(lines, **settings).predict(theta)
+    with pytest.raises(ValueError, match="CO has no collision rates with e"):
+        RadexModel(lines, **settings).fit(theta)
     for choice in ("ignore", {"CO": ["e"]}):
         predicted = RadexModel(lines, missing_rates=choice, **settings).predict(theta)
         alone = RadexModel(["CO(1-0)"]).predict([[50.0, 1e3, 1e15, 2.0, 1.0]])
@@ -475,3 +477,86 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     )
     retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
     assert radex.extrapolation == "hold"
+
+
+def test_parameters_are_kept_as_they_are():
+    from pickle import dumps, loads
+
+    from skastro.molecular import BlackBody, TabulatedField
+
+    settings = {
+        "partners": ["p-H2", "o-H2"],
+        "missing_rates": {"CO": ["p-H2"]},
+        "radiation": [BlackBody("free"), TabulatedField([1, 1e5], [1e-18, 1e-18])],
+    }
+    radex = RadexModel(["CO(1-0)"], **settings)
+    theta = [[50.0, 1e4, 1e4, 10.0, 1e16, 1.0, 1.0]]
+    expected = radex.predict(theta)
+    for name, value in settings.items():
+        assert getattr(radex, name) is value
+    assert_array_equal(clone(radex).fit(theta).predict(theta), expected)
+    assert_array_equal(loads(dumps(radex)).predict(theta), expected)
+
+
+@pytest.mark.comparison
+def test_pythonradex_with_four_partners(shared_data):
+    radiative_transfer = pytest.importorskip("pythonradex.radiative_transfer")
+    path = shared_data / "chem" / "lamda_more" / "c.dat"
+    source = radiative_transfer.Source(
+        datafilepath=str(path),
+        geometry="static sphere",
+        line_profile_type="rectangular",
+        width_v=1.0645e3,
+        warn_negative_tau=False,
+    )
+    radex = RadexModel(
+        ["C(1-0)"],
+        partners=("H", "e", "o-H2", "p-H2"),
+        molecules={"C": read_lamda(path, name="C")},
+    )
+
+    def background(nu):
+        h, c, k = 6.62607015e-34, 299792458.0, 1.380649e-23
+        return 2 * h * nu**3 / c**2 / np.expm1(h * nu / (k * 2.73))
+
+    for temperature, hydrogen, column in [(30, 1e3, 1e17), (150, 1e5, 1e18)]:
+        densities = {"H": hydrogen, "e": 1e-4 * hydrogen}
+        densities |= {"ortho-H2": 0.3 * hydrogen, "para-H2": 0.1 * hydrogen}
+        source.update_parameters(
+            N=column * 1e4,
+            Tkin=temperature,
+            collider_densities={k: v * 1e6 for k, v in densities.items()},
+            ext_background=background,
+            T_dust=0,
+            tau_dust=0,
+        )
+        source.solve_radiative_transfer()
+        ours = radex.solve(
+            "C",
+            temperature,
+            column_density=column,
+            density_H=hydrogen,
+            density_e=1e-4 * hydrogen,
+            density_ortho_H2=0.3 * hydrogen,
+            density_para_H2=0.1 * hydrogen,
+        )
+        assert_allclose(ours.populations[0], source.level_pop, rtol=1e-3)
+
+
+def test_a_pair_of_levels_with_two_lines(tmp_path):
+    """Listed twice with half the rate, a line is as one where it is thin."""
+    two = ION.replace("!\n1\n!\n 1 2 1 1e-6 119.9 5.75\n", "LINES", 1)
+    twice = "!\n2\n!\n 1 2 1 5e-7 119.9 5.75\n 2 2 1 5e-7 119.9 5.75\n"
+    path = tmp_path / "two.dat"
+    path.write_text(two.replace("LINES", twice))
+    molecule = read_lamda(path, name="X+")
+    radex = RadexModel(
+        ["X+(1-0)"], molecules={"X+": molecule}, partners=["H"], overlap="ignore"
+    )
+    solution = radex.solve("X+", 50.0, column_density=1e3, density_H=100.0)
+    down = 100 * 5e-11
+    assert_allclose(ratio(solution), upper_to_lower(50.0, down), rtol=1e-6)
+    # and it settles where it is thick, to the derivative of both
+    thick = radex.solve("X+", 50.0, column_density=1e17, density_H=100.0)
+    assert thick.converged.all()
+    assert thick.n_iter[0] < 15

@@ -25,6 +25,7 @@ class CollisionRates:
                 rows.setdefault(pair, len(rows))
         pairs = np.array(list(rows), dtype=int).reshape(-1, 2)
         self._lower, self._upper = pairs.T
+        self._both_ways = any((upper, lower) in rows for lower, upper in rows)
         weights = molecule.statistical_weights
         self._ratio = weights[self._upper] / weights[self._lower]
         # negative where a file lists a rate from the lower to the upper level
@@ -38,24 +39,25 @@ class CollisionRates:
 
     def _downward(self, temperature, amounts):
         """Return the rates as the tables list them [s^-1]."""
-        total = 0.0
+        # in place: memory for each product would cost more than the products
+        total = np.zeros((len(temperature), len(self._lower)))
+        product = np.empty_like(total)
         for (grid, rates), amount in zip(self._tables, amounts, strict=True):
             if len(grid) == 1:
-                total = total + rates[0] * amount[:, None]
+                total += np.multiply(rates[0], amount[:, None], out=product)
                 continue
             position = np.clip(np.searchsorted(grid, temperature) - 1, 0, len(grid) - 2)
             weight = (temperature - grid[position]) / (
                 grid[position + 1] - grid[position]
             )
             weight = np.clip(weight, 0.0, 1.0)  # the ends of a table are held
-            total = (
-                total
-                + rates[position] * (amount * (1 - weight))[:, None]
-                + rates[position + 1] * (amount * weight)[:, None]
-            )
+            for end, share in ((position, 1 - weight), (position + 1, weight)):
+                np.take(rates, end, axis=0, out=product, mode="clip")
+                product *= (amount * share)[:, None]
+                total += product
         return total
 
-    def matrices(self, temperature, amounts):
+    def matrices(self, temperature, amounts, memory=None):
         """Return ``C[b, i, j]``, the collision rate from level j to level i [s^-1].
 
         Parameters
@@ -64,6 +66,8 @@ class CollisionRates:
             Kinetic temperature [K].
         amounts : ndarray of shape (n_tables, n_models)
             Density of the partner of each table [cm^-3].
+        memory : ndarray of shape (at least n_models, n_levels, n_levels), default=None
+            Where to put them.
 
         Returns
         -------
@@ -72,8 +76,19 @@ class CollisionRates:
         listed = self._downward(temperature, amounts)
         # detailed balance: rate up = rate down g_u / g_l exp(-dE / kT)
         with np.errstate(under="ignore"):
-            reverse = listed * (self._ratio * np.exp(-self._gap / temperature[:, None]))
-        matrices = np.zeros((len(temperature), self._n_levels, self._n_levels))
-        matrices[:, self._lower, self._upper] = listed
-        matrices[:, self._upper, self._lower] += reverse
+            reverse = np.divide(-self._gap, temperature[:, None])
+            np.exp(reverse, out=reverse)
+            reverse *= self._ratio
+            reverse *= listed
+        n_models, n_levels = len(temperature), self._n_levels
+        if memory is None:
+            memory = np.empty((n_models, n_levels, n_levels))
+        matrices = memory[:n_models]
+        matrices.fill(0.0)
+        by_pair = matrices.reshape(n_models, -1).T
+        by_pair[self._lower * n_levels + self._upper] = listed.T
+        if self._both_ways:
+            by_pair[self._upper * n_levels + self._lower] += reverse.T
+        else:
+            by_pair[self._upper * n_levels + self._lower] = reverse.T
         return matrices

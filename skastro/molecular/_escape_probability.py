@@ -25,24 +25,24 @@ def _one_minus_exp_over(x):
 
 def uniform_sphere(tau):
     """Return that of a uniform sphere (van der Tak et al. 2007, Eq. 10)."""
+    value, slope = np.empty_like(tau), np.empty_like(tau)
     small = np.abs(tau) < 0.2
-    t = np.where(small, 1.0, tau)
+    # 1.5 sum_k (-1)^k 2 (k + 2) / (k + 3)! tau^k, from the power series of exp
+    x = tau[small]
+    value[small] = 1 + x * (
+        -3 / 8 + x * (1 / 10 + x * (-1 / 48 + x * (1 / 280 - x / 1920)))
+    )
+    slope[small] = -3 / 8 + x * (1 / 5 + x * (-1 / 16 + x * (1 / 70 - x / 384)))
+    large = ~small
+    t = tau[large]
     inverse = 1.0 / t
     decay = np.exp(-t)
     tail = (2 * inverse) * (1 + inverse) * decay
     bracket = 1 - 2 * inverse**2 + tail
-    value = 1.5 * inverse * bracket
+    closed = 1.5 * inverse * bracket
     bracket_slope = 4 * inverse**3 - decay * 2 * inverse**2 * (1 + 2 * inverse) - tail
-    slope = -value * inverse + 1.5 * inverse * bracket_slope
-    if small.any():
-        # 1.5 sum_k (-1)^k 2 (k + 2) / (k + 3)! tau^k, from the power series of exp
-        x = np.where(small, tau, 0.0)
-        series = 1 + x * (
-            -3 / 8 + x * (1 / 10 + x * (-1 / 48 + x * (1 / 280 - x / 1920)))
-        )
-        series_slope = -3 / 8 + x * (1 / 5 + x * (-1 / 16 + x * (1 / 70 - x / 384)))
-        value = np.where(small, series, value)
-        slope = np.where(small, series_slope, slope)
+    value[large] = closed
+    slope[large] = -closed * inverse + 1.5 * inverse * bracket_slope
     return value, slope
 
 

@@ -22,8 +22,8 @@ _NEVER_ABSORB = {"CO", "CS", "HCN", "HCO+"}
 
 
 @lru_cache(maxsize=128)
-def _solver(molecule, tables, geometry, tol, max_iter):
-    return StatisticalEquilibrium(molecule, tables, geometry, tol, max_iter)
+def _solver(molecule, tables, *settings):
+    return StatisticalEquilibrium(molecule, tables, *settings)
 
 
 class RadexModel(LineModel):
@@ -204,6 +204,8 @@ class RadexModel(LineModel):
         """
         self._validate_params()
         self.n_features_in_ = self._check_theta(X).shape[1]
+        for species in self._resolved()[1]:
+            self._colliders(species)  # says which rates are missing
         return self
 
     @property
@@ -313,7 +315,11 @@ class RadexModel(LineModel):
         molecule = self._resolved()[1][species].molecule
         partners, rates = self._partners(), self._colliders(species)
         tables = tuple(collider.table for collider in rates)
-        solver = _solver(molecule, tables, self.geometry, self.tol, self.max_iter)
+        # electrons and atoms leave high levels emptier than H2, whose models stay as
+        # they were to the last bit
+        fall = 0.01 if partners.names == ("H2",) else 1e-4
+        settings = self.geometry, self.tol, self.max_iter, fall
+        solver = _solver(molecule, tables, *settings)
         around = surroundings(
             solver.line_temperatures,
             self.background_temperature,

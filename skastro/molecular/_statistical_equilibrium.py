@@ -22,10 +22,10 @@ from ._constants import (
 )
 from ._escape_probability import ESCAPE_PROBABILITIES
 
-#: Models solved together: small enough that the matrices stay in the cache.
-_BLOCK = 128
-#: Of molecules with few levels as many as have this many levels in all.
-_BLOCK_OF_LEVELS = 2560
+#: Models solved together: many enough that calls cost little beside arithmetic.
+_BLOCK = 256
+#: Of molecules with few levels as many as have this many rates between them.
+_BLOCK_ELEMENTS = 256 * 41**2
 #: Populations below this do not decide convergence.
 _NEGLIGIBLE = 1e-25
 #: Populations are kept above this, so that logarithms exist.
@@ -79,15 +79,24 @@ class StatisticalEquilibrium:
         Largest relative change of a population in the last iteration.
     max_iter : int
         Newton iterations before a model is given up.
+    fall : float
+        Factor by which one of the first steps may shrink a population.
     """
 
     def __init__(
-        self, molecule, tables, geometry="uniform sphere", tol=1e-6, max_iter=100
+        self,
+        molecule,
+        tables,
+        geometry="uniform sphere",
+        tol=1e-6,
+        max_iter=100,
+        fall=0.01,
     ):
         self.molecule = molecule
         self.escape_probability = ESCAPE_PROBABILITIES[geometry]
         self.tol = tol
         self.max_iter = max_iter
+        self.fall = fall
 
         weights = molecule.statistical_weights
         upper, lower = molecule.upper, molecule.lower
@@ -105,6 +114,9 @@ class StatisticalEquilibrium:
         self._weights = weights
         self._collisions = CollisionRates(molecule, tables, energies)
         self._distinct = _without_repetition(upper, lower)
+        # where rates down and up the lines stand in a flat matrix
+        self._downward = lower * molecule.n_levels + upper
+        self._upward = upper * molecule.n_levels + lower
 
     @property
     def line_temperatures(self):
@@ -199,18 +211,16 @@ class StatisticalEquilibrium:
 
         ``jacobian`` is memory for it.
         """
-        upper, lower = self.molecule.upper, self.molecule.lower
         down, up, by_upper, by_lower = self._line_rates(x, column, around)
         residual, gross = self._imbalance(x, collisions, leaving, down, up)
 
         np.copyto(jacobian, collisions)
+        by_pair = jacobian.reshape(len(x), -1).T
         for lines in self._distinct:
-            jacobian[:, lower[lines], upper[lines]] += by_upper[:, lines]
-            jacobian[:, upper[lines], lower[lines]] -= by_lower[:, lines]
-        diagonal = np.arange(self.molecule.n_levels)
-        jacobian[:, diagonal, diagonal] -= (
-            leaving + by_upper @ self._upper_of - by_lower @ self._lower_of
-        )
+            by_pair[self._downward[lines]] += by_upper[:, lines].T
+            by_pair[self._upward[lines]] -= by_lower[:, lines].T
+        diagonal = jacobian.reshape(len(x), -1)[:, :: self.molecule.n_levels + 1]
+        diagonal -= leaving + by_upper @ self._upper_of - by_lower @ self._lower_of
         jacobian *= x[:, None, :]
         jacobian /= gross[:, :, None]
         residual /= gross
@@ -221,61 +231,62 @@ class StatisticalEquilibrium:
         residual[rows, largest] = x.sum(axis=1) - 1.0
         return -np.linalg.solve(jacobian, residual[:, :, None])[:, :, 0]
 
-    def _solve_block(self, temperature, amounts, column, around):
+    def _solve_block(self, temperature, amounts, column, around, again, memory):
         """Solve one block of models; see :meth:`solve`.
 
         The iteration starts from Boltzmann populations, from where the first steps
         only take from the high levels: of the starts tried it is the one that never
-        walks into an inversion that is not there. A step may shrink a population a
-        hundredfold; the few models that do not settle start again with halving as
+        walks into an inversion that is not there. A step may shrink a population by
+        ``fall``. The few models that do not settle start ``again`` with halving as
         the limit, and once more with a search for how far each step should go.
         """
         n_models = len(temperature)
-        all_collisions = self._collisions.matrices(temperature, amounts)
+        for_all, for_left, for_jacobian = memory
+        all_collisions = self._collisions.matrices(temperature, amounts, for_all)
         all_leaving = all_collisions.sum(axis=1)
-        memory = np.empty_like(all_collisions)
         x = self._thermal(temperature)
         n_iter = np.zeros(n_models, dtype=int)
         converged = np.zeros(n_models, dtype=bool)
-        for smallest_factor, max_iter in ((0.01, 20), (0.5, self.max_iter)):
-            active = np.flatnonzero(~converged)
+        smallest_factor, max_iter = (0.5, self.max_iter) if again else (self.fall, 20)
+        active, current, before, moved = np.arange(n_models), x.copy(), None, True
+        for _ in range(min(max_iter, self.max_iter)):
+            if moved:  # the models that are left
+                collisions, rows = all_collisions, slice(None)
+                if active.size < n_models:
+                    rows, collisions = active, for_left[: active.size]
+                    np.take(all_collisions, rows, 0, out=collisions, mode="clip")
+                leaving = all_leaving[rows]
+                own_column, own_around = column[rows], around.rows(rows)
+                jacobian = for_jacobian[: active.size]
+            step = self._newton_step(
+                current, collisions, leaving, own_column, own_around, jacobian
+            )
+            updated = current * np.maximum(1.0 + step, smallest_factor)
+            updated = np.maximum(updated, _FLOOR)
+            updated /= updated.sum(axis=1, keepdims=True)
+            # what goes to and fro exactly never settles
+            if before is not None and np.allclose(updated, before, 1e-10, 0.0):
+                break
+            x[active] = updated
+            n_iter[active] += 1
+            change = np.where(updated <= _NEGLIGIBLE, 0.0, np.abs(step))
+            done = change.max(axis=1) < self.tol  # False where NaN
+            converged[active[done]] = True
+            moved = done.any()
+            before = current if again and not moved else None
+            current = updated[~done] if moved else updated
+            active = active[~done]
             if active.size == 0:
                 break
-            current = self._thermal(temperature[active])
-            moved = True
-            for _ in range(min(max_iter, self.max_iter)):
-                if moved:  # the models that are left
-                    everyone = active.size == n_models
-                    rows = slice(None) if everyone else active
-                    collisions, leaving = all_collisions[rows], all_leaving[rows]
-                    own_column, own_around = column[rows], around.rows(rows)
-                    jacobian = memory[: active.size]
-                step = self._newton_step(
-                    current, collisions, leaving, own_column, own_around, jacobian
-                )
-                updated = current * np.maximum(1.0 + step, smallest_factor)
-                updated = np.maximum(updated, _FLOOR)
-                updated /= updated.sum(axis=1, keepdims=True)
-                x[active] = updated
-                n_iter[active] += 1
-                change = np.where(updated <= _NEGLIGIBLE, 0.0, np.abs(step))
-                done = change.max(axis=1) < self.tol  # False where NaN
-                converged[active[done]] = True
-                moved = done.any()
-                current = updated[~done] if moved else updated
-                active = active[~done]
-                if active.size == 0:
-                    break
-        left = np.flatnonzero(~converged)
-        if left.size and self.max_iter >= _PLAIN_STEPS:
-            x[left], steps, converged[left] = self._search(
-                self._thermal(temperature[left]),
-                all_collisions[left],
-                all_leaving[left],
-                column[left],
-                around.rows(left),
+        if again and active.size and self.max_iter >= _PLAIN_STEPS:
+            x[active], steps, converged[active] = self._search(
+                self._thermal(temperature[active]),
+                all_collisions[active],
+                all_leaving[active],
+                column[active],
+                around.rows(active),
             )
-            n_iter[left] += steps
+            n_iter[active] += steps
         return x, n_iter, converged
 
     def _search(self, x, collisions, leaving, column, around):
@@ -341,17 +352,26 @@ class StatisticalEquilibrium:
         """
         n_models = len(temperature)
         x = np.empty((n_models, self.molecule.n_levels))
-        n_iter = np.empty(n_models, dtype=int)
-        converged = np.empty(n_models, dtype=bool)
-        size = max(_BLOCK, _BLOCK_OF_LEVELS // self.molecule.n_levels)
-        for start in range(0, n_models, size):
-            block = slice(start, start + size)
-            x[block], n_iter[block], converged[block] = self._solve_block(
-                temperature[block],
-                amounts[:, block],
-                column[block],
-                around.rows(block),
-            )
+        n_iter = np.zeros(n_models, dtype=int)
+        converged = np.zeros(n_models, dtype=bool)
+        size = max(_BLOCK, _BLOCK_ELEMENTS // self.molecule.n_levels**2)
+        # fresh memory for each block would cost as much as its arithmetic
+        n_levels = self.molecule.n_levels
+        memory = np.empty((3, min(size, n_models), n_levels, n_levels))
+        rows = np.arange(n_models)
+        for again in (False, True):
+            for start in range(0, len(rows), size):
+                block = rows[start : start + size]
+                x[block], steps, converged[block] = self._solve_block(
+                    temperature[block],
+                    amounts[:, block],
+                    column[block],
+                    around.rows(block),
+                    again,
+                    memory,
+                )
+                n_iter[block] += steps
+            rows = np.flatnonzero(~converged)
         return Solution(x, *self._emission(x, column, around), n_iter, converged)
 
     def thermal(self, temperature, column, around):
