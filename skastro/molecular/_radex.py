@@ -1,6 +1,5 @@
 """Non-LTE radiative transfer of molecular lines: the physics of RADEX."""
 
-import warnings
 from functools import lru_cache
 from numbers import Integral, Real
 
@@ -8,6 +7,7 @@ import numpy as np
 
 from ..utils.emulator_range import ExtrapolationWarning
 from ..utils.sklearn_names import Interval, StrOptions
+from ..utils.warn import warn
 from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._gas import check_values
@@ -260,7 +260,7 @@ class RadexModel(LineModel):
         units = {**self._shared_parameters(), "column_density": "cm-2 km-1 s"}
         gas = check_values(given, units)
         column = gas.pop("column_density")
-        self._mind_temperatures([species], gas["temperature"], stacklevel=3)
+        self._mind_temperatures([species], gas["temperature"])
         return self._solve(species, gas, column)
 
     def _colliders(self, species):
@@ -272,7 +272,7 @@ class RadexModel(LineModel):
         molecule = self._resolved()[1][species].molecule
         return colliders(molecule, species, partners, self.missing_rates)
 
-    def _mind_temperatures(self, species, temperature, stacklevel):
+    def _mind_temperatures(self, species, temperature):
         """Raise or warn where temperatures lie beyond collision rates."""
         beyond, ranges = np.zeros(len(temperature), dtype=bool), []
         for name in species:
@@ -296,12 +296,11 @@ class RadexModel(LineModel):
                     )
                 ranges.append(f"{name} with {partner} ({lower:g} to {upper:g} K)")
         if ranges:
-            warnings.warn(
+            warn(
                 f"{int(beyond.sum())} of {len(temperature)} models lie beyond the"
                 f" temperatures of collision rates, of {', '.join(ranges)}: there the"
                 " rates at the ends of the tables are held.",
                 ExtrapolationWarning,
-                stacklevel=stacklevel,
             )
 
     def _solve(self, species, gas, column):
@@ -343,7 +342,7 @@ class RadexModel(LineModel):
     def _intensity(self, theta, return_std=False):
         """Return intensities of checked gas."""
         self._validate_params()
-        self._mind_temperatures(self._resolved()[1], theta[:, 0], stacklevel=4)
+        self._mind_temperatures(self._resolved()[1], theta[:, 0])
         return super()._intensity(theta, return_std)
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
