@@ -20,7 +20,7 @@ def brightest(species, n):
 CASES = {
     "C+, H2 and H and e": (["[CII] 158um"], ("H2", "H", "e"), (20, 500)),
     "CN, H2 and e": (brightest("CN", 9), ("H2", "e"), (10, 300)),
-    "OH hyperfine, H2": (brightest("OH", 12), ("H2",), (15, 300)),
+    "OH hyperfine, H2": (brightest("OH", 12), ("H2",), (15, 200)),
 }
 
 

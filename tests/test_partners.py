@@ -1,5 +1,7 @@
 """Collision partners of RadexModel, and what follows it by name."""
 
+from dataclasses import replace
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -543,13 +545,15 @@ def test_pythonradex_with_four_partners(shared_data):
         assert_allclose(ours.populations[0], source.level_pop, rtol=1e-3)
 
 
-def test_a_pair_of_levels_with_two_lines(tmp_path):
+def test_a_pair_of_levels_with_two_lines(ion):
     """Listed twice with half the rate, a line is as one where it is thin."""
-    two = ION.replace("!\n1\n!\n 1 2 1 1e-6 119.9 5.75\n", "LINES", 1)
-    twice = "!\n2\n!\n 1 2 1 5e-7 119.9 5.75\n 2 2 1 5e-7 119.9 5.75\n"
-    path = tmp_path / "two.dat"
-    path.write_text(two.replace("LINES", twice))
-    molecule = read_lamda(path, name="X+")
+    molecule = replace(
+        ion,
+        upper=ion.upper.repeat(2),
+        lower=ion.lower.repeat(2),
+        einstein_a=ion.einstein_a.repeat(2) / 2,
+        frequencies=ion.frequencies.repeat(2),
+    )
     radex = RadexModel(
         ["X+(1-0)"], molecules={"X+": molecule}, partners=["H"], overlap="ignore"
     )
