@@ -552,6 +552,10 @@ def test_the_guide_has_the_table_of_molecules():
         ("CO_3-2", "CO(3-2)"),
         ("CO 03-02", "CO(3-2)"),
         ("12CO(3-2)", "CO(3-2)"),
+        ("hcn 4 to 3", "HCN(4-3)"),
+        ("C II", "C+(1.5-0.5)"),
+        ("[C ii]", "C+(1.5-0.5)"),
+        ("CI 3P1-3P0", "C(1-0)"),
         ("¹²CO 3–2", "CO(3-2)"),
         ("12C16O(3-2)", "CO(3-2)"),
         ("H12C14N 1-0", "HCN(1-0)"),
@@ -621,7 +625,7 @@ def test_unknown_species_say_how_to_give_their_file(name):
 @pytest.mark.parametrize(
     ("name", "message"),
     [
-        ("hcn(4-3)", r"Did you mean 'HCN\(4-3\)'\?"),
+        ("hCN(4-3)", r"Did you mean 'HCN\(4-3\)'\?"),
         ("SIO(5-4)", r"Did you mean 'SiO\(5-4\)'\?"),
         ("CO3-2", r"Did you mean 'CO\(3-2\)'\?"),
         ("HCO(1-0)", r"Did you mean 'HCO\+\(1-0\)'\?"),

@@ -4,7 +4,6 @@ import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
-from ..molecular import line_catalogue
 from ..utils.warn import warn
 from ._beams import beam_of
 from ._images import frequency_of, read_image, unit_of
@@ -168,7 +167,7 @@ def _check_frequencies(images):
     """Warn of a rest frequency that is that of another line, and of falling axes."""
     from astropy.units import Hz
 
-    matcher = Matcher(line_catalogue(), _SAME_LINE)
+    matcher = Matcher(None, _SAME_LINE)
     for name, image in images.items():
         frequency, line = frequency_of(image), matcher.named(name)[0]
         if frequency is not None and line is not None:

@@ -1,15 +1,11 @@
 """Lines of a table, found in the catalogue by their names or their frequencies."""
 
-import re
 from typing import NamedTuple
 
+from ..molecular._lines import as_molecules, lines_named, lines_of
+from ..molecular._shipped import species_named
 from ..utils.suggestions import closest
 from ..utils.warn import warn
-
-_ROMAN = {"I": 0, "II": 1, "III": 2, "IV": 3, "V": 4}
-#: Speed of light, [GHz um].
-_GHZ_MICRON = 299792.458
-_DASHES = re.compile(r"\s*(?:->|→|–|—|−|=>|\bto\b)\s*")
 
 
 class Place(NamedTuple):
@@ -45,80 +41,36 @@ def half_a_digit(value):
 
 
 class Matcher:
-    """Finds lines of a catalogue.
+    """Finds lines by what a table says of them.
 
     Parameters
     ----------
-    catalogue : list of Line
-        The lines that there are.
+    molecules : mapping or None
+        Molecules beside the shipped ones.
     tolerance : float
         By which frequencies may differ, relatively.
     """
 
-    def __init__(self, catalogue, tolerance):
-        self._lines = catalogue
+    def __init__(self, molecules, tolerance):
+        self._known = as_molecules(molecules)
         self._tolerance = tolerance
-        self._species = {}
-        self._keys = {}
-        for line in catalogue:
-            self._species.setdefault(line.species, []).append(line)
-            transition = line.name[len(line.species) :]
-            key = line.species, _transition(transition)
-            self._keys.setdefault(key, []).append(line)
 
     # -- by name
 
-    def species_of(self, text):
-        """Return the species that a text names, or None."""
-        text = text.strip()
-        spellings = [text, text.strip("[]").replace(" ", "")]
-        spectrum = re.fullmatch(
-            r"([A-Z][a-z]?)\s*(I|II|III|IV|V)|\[\s*([A-Z][a-z]?)\s*([IVXivx]+)\s*\]",
-            text,
-        )
-        if spectrum:
-            element, numeral = (part for part in spectrum.groups() if part is not None)
-            charge = _ROMAN.get(numeral.upper(), 99)
-            spellings.append(element + "+" * charge)
-        main = re.sub(r"(12|1|16|14|28|32)(?=C|H|O|N|Si|S)", "", spellings[1])
-        spellings.append(main)
-        for spelling in spellings:
-            if spelling in self._species:
-                return spelling
-            folded = [s for s in self._species if s.casefold() == spelling.casefold()]
-            if len(folded) == 1 and spelling:
-                return folded[0]
-        return None
-
     def named(self, text):
         """Return the line of a name and the species that it is of; None if unknown."""
-        text = _DASHES.sub("-", str(text).strip())
-        for species, rest in _splits(text):
-            species = self.species_of(species)
-            if species is None:
-                continue
-            rest = rest.strip()
-            own = self._species[species]
-            if not rest:
-                return (own[0] if len(own) == 1 else None), species
-            found = self._keys.get((species, _transition(rest)), [])
-            if len(found) == 1:
-                return found[0], species
-            wave = re.fullmatch(r"(\d{2,}(?:\.\d+)?)\s*(um|µm|μm|mum|microns?)?", rest)
-            if wave:
-                value = float(wave[1])
-                # [OI] at 145.5 um is called 145: cut, and not rounded
-                place = Place(_GHZ_MICRON / value, 2 * half_a_digit(value), rest)
-                near = self.near(place, species)
-                return (near[0] if len(near) == 1 else None), species
-            return None, species
-        return None, None
+        found, species, _ = lines_named(text, self._known)
+        return (found[0] if len(found) == 1 else None), species
+
+    def _lines(self, species=None):
+        chosen = self._known if species is None else [species]
+        return [line for name in chosen for line in lines_of(self._known[name], name)]
 
     # -- by frequency
 
     def near(self, place, species=None):
         """Return the lines that are where a table says, the nearest first."""
-        lines = self._lines if species is None else self._species[species]
+        lines = self._lines(species)
         width = max(self._tolerance, place.rounding) * place.frequency
         near = [x for x in lines if abs(x.frequency - place.frequency) <= width]
         return sorted(near, key=lambda x: abs(x.frequency - place.frequency))
@@ -197,21 +149,21 @@ class Matcher:
             return f"{row} has neither a name of its line nor a frequency."
         name = names[0]
         if species is not None:
-            own = [line.name for line in self._species[species]]
+            own = [line.name for line in self._lines(species)]
             shown = f"{own}" if len(own) <= 8 else f"{own[:6]} and {len(own) - 6} more"
-            if self.species_of(name) == species:
+            if species_named(name, self._known) == species:
                 return f"{row}: {name!r} says a species and no line; it has {shown}."
             return f"{row}: {species} has no line {name!r}; it has {shown}." + closest(
                 name, own
             )
         return (
             f"{row}: the line {name!r} is of no species that is known here; known are"
-            f" {sorted(self._species)}. Others come by molecules={{species: file}}, of"
+            f" {sorted(self._known)}. Others come by molecules={{species: file}}, of"
             " LAMDA's format, and skastro.molecular.fetch_lamda fetches one."
         )
 
     def _nothing_there(self, row, names, place, species):
-        lines = self._lines if species is None else self._species[species]
+        lines = self._lines(species)
         nearest = min(lines, key=lambda x: abs(x.frequency - place.frequency))
         away = abs(nearest.frequency / place.frequency - 1)
         what = f"{names[0]!r} is unknown, and " if names else ""
@@ -222,27 +174,3 @@ class Matcher:
             " Other species come by molecules={species: file}; a `tolerance` is"
             f" relative, and {self._tolerance:g} now."
         )
-
-
-def _splits(text):
-    """Yield a name as species and transition, in the ways that it may be meant."""
-    bracket = re.match(r"\[[^\]]*\]", text)
-    if bracket:
-        yield bracket[0], text[bracket.end() :]
-        return
-    yield text, ""
-    for mark in re.finditer(r"[(\s_]", text):
-        yield text[: mark.start()], text[mark.start() :].lstrip("_ ")
-
-
-def _transition(text):
-    """Return quantum numbers in one spelling: ``" (J = 3/2–1/2) "`` is ``1.5-0.5``."""
-    text = _DASHES.sub("-", text.strip().casefold())
-    text = re.sub(r"_?!\s*_?\w*", "", text)  # remarks in files
-    text = re.sub(r"[\s'\"{}^]", "", text)
-    if text.startswith("(") and text.endswith(")"):
-        text = text[1:-1]
-    text = re.sub(r"\b[jn]=?(?=\d)", "", text)
-    # terms, 3P1 and 2P3/2
-    text = re.sub(r"\b\d[spdf]_?(?=\d)", "", text)
-    return re.sub(r"(\d+)/2\b", lambda m: f"{int(m[1]) / 2:g}", text)

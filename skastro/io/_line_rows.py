@@ -12,14 +12,14 @@ from ._line_matching import Matcher, Place, half_a_digit
 _OBJECTS = {"object", "obj", "source", "target", "galaxy", "star", "name", "position"}
 
 
-def rows_of(cells, catalogue, tolerance, redshift):
+def rows_of(cells, molecules, tolerance, redshift):
     """Return the line of each row, and what the row calls it.
 
     Parameters
     ----------
     cells : Cells
         Of the table.
-    catalogue : list of Line
+    molecules : mapping or None
         The lines that there are.
     tolerance : float
         Of frequencies, relatively.
@@ -36,7 +36,7 @@ def rows_of(cells, catalogue, tolerance, redshift):
             "`tolerance` must lie in [0, 1), relative to the frequency; got"
             f" {tolerance!r}."
         )
-    matcher = Matcher(catalogue, tolerance)
+    matcher = Matcher(molecules, tolerance)
     names = _names(cells, matcher)
     rows = list(zip(names, _places(cells, redshift), strict=True))
     lines = [matcher.find(cells.row(i), *row) for i, row in enumerate(rows)]

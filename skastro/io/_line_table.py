@@ -4,7 +4,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from ..molecular import line_catalogue
 from ..utils.arrays import is_table
 from ._line_cells import Cells
 from ._line_columns import find_columns
@@ -246,8 +245,7 @@ def read_line_table(
         efficiency=efficiency,
         redshift=redshift,
     )
-    catalogue = line_catalogue(molecules=molecules)
-    lines, given = rows_of(cells, catalogue, tolerance, redshift)
+    lines, given = rows_of(cells, molecules, tolerance, redshift)
     intensity, sigma, limit = values_of(cells, given, scale.units)
     factor = scale.factors(lines, given)
     band = None

@@ -49,7 +49,7 @@ def _fold(transition):
     ``J=03 -> 02`` becomes ``3-2``, ``1(1,1)-2(0,2)`` ``1_1_1-2_0_2``, and
     ``2P3/2-2P1/2`` ``1.5-0.5``.
     """
-    text = re.sub("-+>|=>|[\N{RIGHTWARDS ARROW}]", "-", plain(transition))
+    text = re.sub(r"-+>|=>|\u2192|\bto\b", "-", plain(transition))
     text = re.sub(r"\bv\s*=\s*0\b", "", text)
     text = re.sub(r"(^|-)[\s(,]*[JN](_?up?)?\s*=\s*", r"\1", text)
     text = re.sub(r"[\s,_^(){}\[\]$\"']+", "_", text)
@@ -85,6 +85,7 @@ def split_name(name, known):
         parts = [atom.groups()]
     else:
         patterns = (
+            r"([A-Z][a-z]? ?(?:I{1,3}|IV|V))(?=[\s(]|$)\s*(.*)$",
             r"(.+?[ @_-]?hfs)[\s_]*(.*)$",
             r"([^(]+)(\(.*)$",
             r"(\S+)\s+(.*)$",
@@ -111,8 +112,8 @@ def transitions_named(transition, molecule, *, atom=False):
     molecule : Molecule
         The molecule.
     atom : bool, default=False
-        Whether the species was written as ``[CII]``: a bare number is then a
-        wavelength, and no number at all the only line.
+        Whether the species was written as ``[CII]`` or ``C II``: a bare number is
+        then a wavelength.
 
     Returns
     -------
@@ -124,7 +125,8 @@ def transitions_named(transition, molecule, *, atom=False):
     if bare.startswith("(") and bare.endswith(")"):
         bare = bare[1:-1].strip()
     if not bare:
-        return list(range(len(molecule.upper))) if atom else []
+        every = list(range(len(molecule.upper)))
+        return every if atom or len(every) == 1 else []
     wavelength = _WAVELENGTH.fullmatch(bare)
     if wavelength and (atom or wavelength[2]):
         wavelengths = SPEED_OF_LIGHT * 1e-5 / molecule.frequencies  # [um]

@@ -1,6 +1,7 @@
 """The catalogue of lines: names and frequencies to energies and level indices."""
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -137,7 +138,8 @@ def _line(molecule, species, i):
 
 
 @lru_cache(maxsize=128)
-def _lines_of(molecule, species):
+def lines_of(molecule, species):
+    """Return the lines of a molecule, under the name of a species."""
     return tuple(_line(molecule, species, i) for i in range(len(molecule.upper)))
 
 
@@ -182,36 +184,62 @@ def line_catalogue(species=None, molecules=None):
     """
     known = as_molecules(molecules)
     chosen = known if species is None else [_known_species(species, known)]
-    return [line for name in chosen for line in _lines_of(known[name], name)]
+    return [line for name in chosen for line in lines_of(known[name], name)]
 
 
-def _find_by_name(name, known):
-    """Return the line that one name means."""
+def lines_named(name, known):
+    """Return what a name means: any line of it, and its species.
+
+    Parameters
+    ----------
+    name : str
+        As people write it.
+    known : mapping
+        From `as_molecules`.
+
+    Returns
+    -------
+    lines : list of Line
+        None if no line is called so, several if the name is ambiguous.
+    species : str or None
+        None if it is not known.
+    written : str
+        The species as it is written.
+    """
     species, bracket, transition = str(name).partition("(")
     if bracket and species in known:
         names = names_of(known[species])
         transition = bracket + transition
         index = names.exact.get(transition, names.before.get(transition))
         if index is not None:
-            return _line(known[species], species, index)
+            return [_line(known[species], species, index)], species, species
     species, transition, written = split_name(name, known)
+    if species is None:
+        return [], None, written
+    molecule = known[species]
+    atom = re.search(r"\]$|[A-Za-z] ?[IV]+$", written) is not None
+    found = transitions_named(transition, molecule, atom=atom)
+    return [_line(molecule, species, i) for i in found], species, written
+
+
+def _find_by_name(name, known):
+    """Return the line that one name means."""
+    found, species, written = lines_named(name, known)
     if species is None:
         meant = _lines_meant(name, written, known)
         raise ValueError(
             f"Unknown line {name!r}: {unknown_species(written, known, meant or None)}"
         )
-    molecule = known[species]
-    found = transitions_named(transition, molecule, atom=written.startswith("["))
     if len(found) == 1:
-        return _line(molecule, species, found[0])
-    lines = _lines_of(molecule, species)
+        return found[0]
     if found:
         several = ", ".join(
-            f"{lines[i].name!r} ({lines[i].frequency:.6g} GHz)" for i in found[:8]
+            f"{line.name!r} ({line.frequency:.6g} GHz)" for line in found[:8]
         )
         raise ValueError(
             f"The line {name!r} may be any of {len(found)}: {several}; name one."
         )
+    lines = lines_of(known[species], species)
     names = [line.name for line in lines]
     hint = closest(str(name), names)
     if not hint:
@@ -365,7 +393,7 @@ def _find_by_frequency(frequency, tolerance, species, molecules):
     elif isinstance(species, str):
         species = [species]
     chosen = dict.fromkeys(_known_species(name, known) for name in species)
-    lines = [line for name in chosen for line in _lines_of(known[name], name)]
+    lines = [line for name in chosen for line in lines_of(known[name], name)]
     lines.sort(key=lambda line: abs(line.frequency - frequency))
     found = [line for line in lines if abs(line.frequency - frequency) <= tolerance]
     if not found:

@@ -67,7 +67,8 @@ def species_named(text, known):
     Parameters
     ----------
     text : str
-        Such as ``"12CO"``, ``"para-NH3"``, ``"HCN hfs"``, ``"HCO^+"`` or ``"[CII]"``.
+        Such as ``"12CO"``, ``"para-NH3"``, ``"HCN hfs"``, ``"HCO^+"``, ``"[CII]"`` or
+        ``"C II"``.
     known : container of str
         The species there are.
 
@@ -78,9 +79,12 @@ def species_named(text, known):
     if text in known:
         return text
     text = re.sub(r"[\s^{}_$]+", "", plain(text))
-    atom = re.fullmatch(r"\[([A-Z][a-z]?)(I{1,3}|IV|V)\]", text)
+    atom = re.fullmatch(
+        r"\[([A-Z][a-z]??)([Ii]{1,3}|[Ii]?[Vv])\]|([A-Z][a-z]?)(I{1,3}|IV|V)", text
+    )
     if atom:
-        text = atom[1] + "+" * _ROMAN[atom[2]]
+        element, numeral = (part for part in atom.groups() if part)
+        text = element + "+" * _ROMAN[numeral.upper()]
     text = re.sub("^(ortho|o)-?(?=[A-Z])", "o-", text)
     text = re.sub("^(para|p)-?(?=[A-Z])", "p-", text)
     text = re.sub("[-@(]?(hfs|HFS)[)]?$", "-hfs", text)
@@ -88,7 +92,8 @@ def species_named(text, known):
     for name in (text, re.sub(_MAIN, "", text)):
         if name in known:
             return name
-    return None
+    same = [name for name in known if name.casefold() == text]  # all in lower case
+    return same[0] if len(same) == 1 else None
 
 
 def _letters(species):
