@@ -477,7 +477,9 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     retrieval = BayesianRetrieval(
         forward, prior, sampler="importance", min_ess=20, random_state=0
     )
-    retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
+    with pytest.warns(ExtrapolationWarning, match="Of a design of the prior") as said:
+        retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
+    assert len(said) == 1
     assert radex.extrapolation == "hold"
 
 

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-from numpy.testing import assert_allclose
+from numpy.testing import assert_allclose, assert_array_equal
 
 from skastro.molecular import (
     BlackBody,
     Dust,
     ModifiedBlackBody,
+    OverlapWarning,
     RadexModel,
     TabulatedField,
     find_lines,
@@ -381,17 +382,18 @@ def test_lines_far_apart_are_no_blend(shared_data):
     assert find_lines(["CO(1-0)"])[0].index == 0
 
 
-def test_thick_lines_that_overlap_are_refused(hcn):
+def test_thick_lines_that_overlap_are_told(hcn):
     """Components of HCN(1-0) are 4.8 and 7.1 km/s apart."""
     model = RadexModel(["HCN(1-0)"], molecules={"HCN": hcn})
     narrow_or_thin = [[10.0, 1e3, 1e12, 0.01, 1.0], [15.0, 1e4, 1e11, 10.0, 1.0]]
     assert (model.predict(narrow_or_thin) > 0).all()
     thick = [*narrow_or_thin, [10.0, 1e3, 1e15, 10.0, 1.0]]
     message = r"1 of 3 models have thick lines of HCN that overlap: in row 2, HCN\("
+    with pytest.warns(OverlapWarning, match=message):
+        apart = model.predict(thick)
+    assert_array_equal(model.set_params(overlap="ignore").predict(thick), apart)
     with pytest.raises(ValueError, match=message):
-        model.predict(thick)
-    ignoring = RadexModel(["HCN(1-0)"], molecules={"HCN": hcn}, overlap="ignore")
-    assert ignoring.predict(thick)[2] > 0
+        model.set_params(overlap="raise").predict(thick)
     # lines of different species, or apart, do not matter
     assert RadexModel(["CO(3-2)"]).predict([[50.0, 1e5, 1e20, 900.0, 1.0]]) > 0
 

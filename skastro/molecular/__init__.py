@@ -9,6 +9,7 @@ from ._line_ratios import LineRatioModel
 from ._lines import Line, find_lines, line_catalogue
 from ._molecule import Collisions, Molecule
 from ._multi_phase import MultiPhaseModel
+from ._overlap import OverlapWarning
 from ._radex import RadexModel
 from ._radex_emulator import RadexEmulator
 from ._radiation import BlackBody, Dust, ModifiedBlackBody, TabulatedField
@@ -29,6 +30,7 @@ __all__ = [
     "ModifiedBlackBody",
     "Molecule",
     "MultiPhaseModel",
+    "OverlapWarning",
     "RadexEmulator",
     "RadexModel",
     "Solution",

@@ -4,12 +4,17 @@ from functools import lru_cache
 
 import numpy as np
 
+from ..utils.warn import warn
 from ._constants import SPEED_OF_LIGHT
 
 #: Lines thinner than this do not matter to those beside them.
 _THICK = 0.1
 #: Lines further apart are apart, whatever the line width [km/s].
 _APART = 1000.0
+
+
+class OverlapWarning(UserWarning):
+    """Thick lines of a species overlap, and were treated as if they were apart."""
 
 
 @lru_cache(maxsize=128)
@@ -28,11 +33,13 @@ def _close_lines(molecule):
     return np.array(pairs, dtype=int).reshape(-1, 2).T, np.array(distances)
 
 
-def refuse_overlap(molecule, species, tau, line_width):
-    """Raise where thick lines are closer than the line width.
+def mind_overlap(policy, molecule, species, tau, line_width):
+    """Raise or warn where thick lines are closer than the line width.
 
     Parameters
     ----------
+    policy : {"raise", "warn"}
+        Which.
     molecule : Molecule
         The lines.
     species : str
@@ -63,13 +70,18 @@ def refuse_overlap(molecule, species, tau, line_width):
         species + molecule.line_names[i][len(molecule.name) :]
         for i in (first[pair], second[pair])
     ]
-    raise ValueError(
+    message = (
         f"{int(models.sum())} of {len(tau)} models have thick lines of {species} that"
         f" overlap: in row {row}, {names[0]} and {names[1]} are"
         f" {distance[pair]:.3g} km/s apart, less than the line width of"
         f" {line_width[row]:.3g} km/s, and {tau[row, first[pair]]:.2g} and"
         f" {tau[row, second[pair]]:.2g} thick. Each absorbs photons of the other, which"
-        " a model of lines that are apart knows nothing of. With narrower lines or"
-        ' lower columns it is true; overlap="ignore" treats them as if they were apart,'
-        " as RADEX does."
+        " a model of lines that are apart, as RADEX is, knows nothing of. It is true"
+        " for narrower lines or lower columns."
+    )
+    if policy == "raise":
+        raise ValueError(f'{message} overlap="warn" takes them to be apart.')
+    warn(
+        f'{message} They are taken to be apart; overlap="ignore" says nothing of it.',
+        OverlapWarning,
     )

@@ -12,7 +12,7 @@ from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._gas import check_values
 from ._line_model import LineModel
-from ._overlap import refuse_overlap
+from ._overlap import mind_overlap
 from ._partners import check_missing_rates, colliders
 from ._radiation import surroundings
 from ._statistical_equilibrium import StatisticalEquilibrium
@@ -84,10 +84,11 @@ class RadexModel(LineModel):
     dust : Dust, default=None
         Dust within the gas, that absorbs and emits at the lines. Only with the
         geometry ``"uniform sphere"``.
-    overlap : {"raise", "ignore"}, default="raise"
+    overlap : {"raise", "warn", "ignore"}, default="warn"
         What ``predict`` does where two lines of a species are closer than the line
         width and both thicker than 0.1, so that each absorbs photons of the other:
-        raise, or treat them as if they were apart, as RADEX does.
+        raise; or treat them as if they were apart, as RADEX does, with an
+        :class:`OverlapWarning` or without.
     molecules : mapping, default=None
         Molecules beside the shipped ones: species name to a LAMDA file or a
         :class:`Molecule`.
@@ -146,7 +147,7 @@ class RadexModel(LineModel):
         "background_temperature": [Interval(Real, 0, None, closed="neither"), None],
         "missing_rates": [StrOptions({"raise", "ignore"}), dict],
         "extrapolation": [StrOptions({"raise", "hold"})],
-        "overlap": [StrOptions({"raise", "ignore"})],
+        "overlap": [StrOptions({"raise", "warn", "ignore"})],
         "tol": [Interval(Real, 0, 1e-2, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -166,7 +167,7 @@ class RadexModel(LineModel):
         background_temperature=CMB_TEMPERATURE,
         radiation=None,
         dust=None,
-        overlap="raise",
+        overlap="warn",
         molecules=None,
         tol=1e-6,
         max_iter=100,
@@ -347,8 +348,10 @@ class RadexModel(LineModel):
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
         solution = self._solve(name, gas.shared, column)
-        if self.overlap == "raise":
-            refuse_overlap(lines.molecule, name, solution.tau, gas.line_width)
+        if self.overlap != "ignore":
+            mind_overlap(
+                self.overlap, lines.molecule, name, solution.tau, gas.line_width
+            )
         radiation = lines.of_lines(solution.radiation_temperature)
         radiation[~solution.converged] = np.nan
         return radiation, 0.0  # it is the physics

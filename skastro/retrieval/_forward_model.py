@@ -10,6 +10,7 @@ import numpy as np
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.frozen import FrozenEstimator
 
+from ..molecular import OverlapWarning
 from ..utils.emulator_range import ExtrapolationWarning
 from ..utils.predictive_spread import has_spread
 from ..utils.suggestions import closest
@@ -36,9 +37,20 @@ def _no_word_of_each_batch():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", ConvergenceWarning)
         warnings.simplefilter("ignore", ExtrapolationWarning)
+        warnings.simplefilter("ignore", OverlapWarning)
         # the columns were matched by name, once
         warnings.filterwarnings("ignore", "X does not have valid feature names")
         yield
+
+
+def _says_of_batches(model):
+    """Tell models of radiative transfer, alone or in others, that warn of batches."""
+    parameters = model.get_params() if hasattr(model, "get_params") else {}
+    telling = {"overlap": "warn", "extrapolation": "hold"}
+    return any(
+        isinstance(value, str) and telling.get(name.rpartition("__")[2]) == value
+        for name, value in parameters.items()
+    )
 
 
 class ForwardModel:
@@ -71,8 +83,8 @@ class ForwardModel:
         self._order = self._match_prior()
         if self._minds_domain:
             self._check_domain()
-        elif hasattr(model, "steps"):
-            self._warn_of_extrapolation()
+        elif hasattr(model, "steps") or _says_of_batches(model):
+            self._warn_of_a_design()
 
     @property
     def nonnegative(self):
@@ -248,20 +260,26 @@ class ForwardModel:
                 " on a design of this prior."
             )
 
-    def _warn_of_extrapolation(self):
-        """Warn if an emulator inside a pipeline, which tells nothing else, would."""
+    def _warn_of_a_design(self):
+        """Warn once of what a model, or an emulator in a pipeline, would say later."""
         theta = self._prior.sample_latin_hypercube(512, random_state=0)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
             self._outputs(theta, silent=False)
-        found = [w for w in caught if issubclass(w.category, ExtrapolationWarning)]
-        if found:
-            warn(
+        said = {}
+        for warning in caught:
+            said.setdefault(warning.category, warning.message)
+        in_pipeline = hasattr(self._model, "steps")
+        for category in (ExtrapolationWarning, OverlapWarning):
+            if category not in said:
+                continue
+            reach = (
                 "`prior` reaches outside the range that the emulator in `forward_model`"
-                " has learned, and a pipeline cannot call that impossible. Of a design"
-                f" of the prior, {found[0].message}",
-                ExtrapolationWarning,
+                " has learned, and a pipeline cannot call that impossible. "
+                if in_pipeline and category is ExtrapolationWarning
+                else ""
             )
+            warn(f"{reach}Of a design of the prior, {said[category]}", category)
 
     def reach(self):
         """Measure how far the prior reaches out of what an emulator has learned.
