@@ -645,3 +645,52 @@ def test_what_is_no_table(tmp_path):
     text.write_text("no FITS")
     with pytest.raises(ValueError, match="odd.fits cannot be read as a table"):
         read_line_table(text)
+
+
+@pytest.mark.parametrize(
+    ("columns", "params", "expected"),
+    [
+        ({"flux": [5.0]}, {"unit": "K km/s (TA*)", "efficiency": 0.5}, 10.0),
+        ({"flux": [5.0]}, {"unit": {"flux": "TA* K km/s"}, "efficiency": 0.5}, 10.0),
+        ({"Tmbdv [K km/s]": [5.0], "eta_mb": [0.5]}, {}, 5.0),
+        ({"flux": [5.0], "unit": ["K km/s (Tmb)"], "eta_mb": [0.5]}, {}, 5.0),
+        ({"flux [K km/s]": [5.0], "eta_mb": [0.5]}, {}, 10.0),
+    ],
+)
+def test_a_temperature_has_the_scale_that_is_said_anywhere(columns, params, expected):
+    given = {"line": ["CO(1-0)"], "err": [1.0]} | columns
+    assert_allclose(read_line_table(given, **params).intensity, expected)
+    if "unit" in params:
+        with pytest.raises(ValueError, match=r"Row 0 .* is in T_A\*: pass `eff"):
+            read_line_table(given, unit=params["unit"])
+
+
+def test_rows_of_both_scales():
+    given = {
+        "line": ["CO(1-0)", "CO(3-2)"],
+        "flux": [1.0, 2.0],
+        "err": [0.1, 0.2],
+        "unit": ["K km/s (TA*)", "K km/s (Tmb)"],
+    }
+    assert_allclose(read_line_table(given, efficiency=0.5).intensity, [2.0, 2.0])
+    given["unit"][0] = given["unit"][1]
+    with pytest.raises(ValueError, match="all say that they are T_mb"):
+        read_line_table(given, efficiency=0.5)
+
+
+@pytest.mark.parametrize("name", ["13CO 1-0", "CH3OH 8-7", "N2H+(1-0)", "H2O+"])
+def test_a_species_without_a_file_is_not_what_is_at_its_frequency(name):
+    given = {"line": [name], "freq [GHz]": [115.271], "flux [K km/s]": [5.0]}
+    with pytest.raises(ValueError, match=r"is of no species that is known.*molecules="):
+        read_line_table(given | {"err": [1.0]})
+
+
+def test_lines_of_two_galaxies_are_no_table_of_one():
+    given = {
+        "galaxy": ["A", "B"],
+        "line": ["CO 1-0", "CO 2-1"],
+        "flux [K km/s]": [5.0, 3.0],
+        "err": [1.0, 1.0],
+    }
+    with pytest.raises(ValueError, match="2 objects by column 'galaxy': choose one"):
+        read_line_table(given)

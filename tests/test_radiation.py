@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from astropy import units
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skastro.molecular import (
@@ -450,3 +451,12 @@ def test_quantities_in_sources():
 
     with pytest.raises(TypeError, match="`temperature` carries the unit K"):
         BlackBody(30 * u.K)
+
+
+@pytest.mark.parametrize(
+    "frequency", [345 * units.GHz, 870 * units.um, "345", "free", None, True, 0.0]
+)
+def test_a_reference_frequency_is_a_number(frequency):
+    for make in (Dust, ModifiedBlackBody):
+        with pytest.raises(ValueError, match=f"`frequency` of {make.__name__} must be"):
+            make(40.0, 0.1, frequency)

@@ -78,6 +78,13 @@ class Cells:
         name = self._found[role]
         return column_unit(self._table[name], name, role, self._units)
 
+    def words(self, role):
+        """Return what is said of a column's unit, by its name, itself and a user."""
+        name = self._found[role]
+        said = [name, getattr(self._table[name], "unit", None)]
+        said += [self._units.get(name), self._units.get(role)]
+        return " ".join(str(text) for text in said if text is not None)
+
     def number(self, cell, i, role):
         """Return a cell as a number."""
         try:

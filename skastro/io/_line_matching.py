@@ -1,11 +1,15 @@
 """Lines of a table, found in the catalogue by their names or their frequencies."""
 
+import re
 from typing import NamedTuple
 
 from ..molecular._lines import as_molecules, lines_named, lines_of
 from ..molecular._shipped import species_named
 from ..utils.suggestions import closest
 from ..utils.warn import warn
+
+#: Elements of interstellar molecules, longer symbols first.
+_ELEMENTS = "He|Na|Mg|Al|Si|Cl|Ca|Ti|Fe|H|D|C|N|O|F|P|S|K"
 
 
 class Place(NamedTuple):
@@ -127,6 +131,8 @@ class Matcher:
             return line
         if place is None:
             raise ValueError(self._unknown(row, names, species))
+        if species is None and any(_is_formula(name, self._known) for name in names):
+            raise ValueError(self._unknown(row, names, species))
         near = self.near(place, species)
         if not near:
             raise ValueError(self._nothing_there(row, names, place, species))
@@ -174,3 +180,11 @@ class Matcher:
             " Other species come by molecules={species: file}; a `tolerance` is"
             f" relative, and {self._tolerance:g} now."
         )
+
+
+def _is_formula(name, known):
+    """Tell a species that is unknown here from what is no species at all."""
+    written = lines_named(name, known)[2]
+    written = re.sub(r"^(ortho|para|o|p)-|[-+]+$|[\s_^{}]", "", written)
+    parts = re.fullmatch(rf"(?:\d*(?:{_ELEMENTS})\d*)+", written)
+    return parts is not None and len(written) > 1

@@ -11,6 +11,7 @@ from ._units import parse_unit
 
 #: What names the scale of antennas, in a unit or in a column's name.
 _ANTENNA = re.compile(r"T_?\{?A\*|T_?A\b|\^\*|T_?A_?star|TAdv|intTA", re.IGNORECASE)
+_MAIN_BEAM = re.compile(r"(?<![A-Za-z])T_?\{?mb", re.IGNORECASE)
 #: Beams that differ by less than this, relatively, count as one.
 _SAME_BEAM = 0.02
 #: Full width in arcsec of a round Gaussian whose solid angle is 1 sr.
@@ -36,7 +37,7 @@ class Scale:
     def __init__(self, cells, *, beam, solid_angle, source_size, efficiency, redshift):
         self._cells = cells
         self._redshift = redshift
-        self.units, self._antenna = zip(*_row_units(cells), strict=True)
+        self.units, self._scales = zip(*_row_units(cells), strict=True)
         self._kelvin = [_is_kelvin(unit) for unit in self.units]
         self._efficiency = self._efficiencies(efficiency)
         self._beam = self._areas("beam", beam, beam_area)
@@ -100,18 +101,23 @@ class Scale:
                     " columns={'efficiency': None}."
                 )
             unit = cells.unit("efficiency")
-            values = cells.numbers("efficiency") * (
-                1.0 if unit is None else unit.to(one)
-            )
-        elif given is not None and not any(self._kelvin):
+            per_one = 1.0 if unit is None else unit.to(one)
+            values = list(cells.numbers("efficiency") * per_one)
+        elif given is not None and not any(
+            kelvin and scale != "T_mb"
+            for kelvin, scale in zip(self._kelvin, self._scales, strict=True)
+        ):
             raise ValueError(
                 "`efficiency` turns T_A* into T_mb, but no row of `table` is a"
-                " temperature: leave it out."
+                " temperature, or all say that they are T_mb: leave it out."
             )
         for i, value in enumerate(values):
             if not self._kelvin[i]:
                 continue
-            if value is None and self._antenna[i]:
+            if self._scales[i] == "T_mb":
+                values[i] = None  # divided already
+                continue
+            if value is None and self._scales[i] == "T_A*":
                 raise ValueError(
                     f"{cells.row(i)} is in T_A*: pass `efficiency`, T_mb = T_A* / eta."
                 )
@@ -176,16 +182,16 @@ def _is_kelvin(unit):
 
 
 def _row_units(cells):
-    """Return the unit of each row's intensity, and whether it is in T_A*."""
+    """Return the unit of each row's intensity, and the scale of its temperature."""
     name, own = cells.name("flux"), cells.unit("flux")
-    antenna = bool(_ANTENNA.search(name))
+    scale = _scale_of(cells.words("flux"))
     if "unit" not in cells:
         if own is None:
             raise ValueError(
                 f"Column {name!r} has no unit: pass unit='K km/s', or whatever it is,"
                 " or give the table a column of units."
             )
-        return [(own, antenna)] * len(cells)
+        return [(own, scale)] * len(cells)
     if own is not None:
         raise ValueError(
             f"Column {name!r} is in {own}, and column {cells.name('unit')!r} has units"
@@ -203,8 +209,15 @@ def _row_units(cells):
             raise ValueError(
                 f"{cells.row(i)} has the unit {cell!r}, {error}."
             ) from error
-        units.append((unit, antenna or bool(_ANTENNA.search(str(cell)))))
+        units.append((unit, _scale_of(str(cell)) or scale))
     return units
+
+
+def _scale_of(text):
+    """Return the scale of a temperature that a text says, or None."""
+    if _ANTENNA.search(text):
+        return "T_A*"
+    return "T_mb" if _MAIN_BEAM.search(text) else None
 
 
 def _circle(width):

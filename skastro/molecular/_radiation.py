@@ -58,11 +58,13 @@ class _Source:
             if value < 0 or (value == 0 and key in self._positive):
                 least = "positive" if key in self._positive else "at least 0"
                 raise ValueError(f"`{key}` of {kind} must be {least}, got {value!r}.")
-        if hasattr(self, "frequency") and isinstance(self.frequency, Real):
-            if not (np.isfinite(self.frequency) and self.frequency > 0):
+        if hasattr(self, "frequency") and not isinstance(self, TabulatedField):
+            frequency = self.frequency
+            number = isinstance(frequency, Real) and not isinstance(frequency, bool)
+            if not (number and np.isfinite(frequency) and frequency > 0):
                 raise ValueError(
-                    f"`frequency` of {kind} must be positive [GHz], got"
-                    f" {self.frequency!r}."
+                    f"`frequency` of {kind} must be positive, a number in GHz, got"
+                    f" {frequency!r}."
                 )
         if not isinstance(self.name, str) or not self.name:
             raise ValueError(f"`name` of {kind} must be a word, got {self.name!r}.")
