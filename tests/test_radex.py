@@ -312,7 +312,7 @@ def test_impossible_parameters(column, value, message):
     ("lines", "error", "message"),
     [
         (["CO(3-1)"], ValueError, r"Unknown line 'CO\(3-1\)'. Did you mean"),
-        (["hcn(4-3)"], ValueError, r"Did you mean 'HCN\(4-3\)'"),
+        (["hCN(4-3)"], ValueError, r"Did you mean 'HCN\(4-3\)'"),
         (["CO(3-2)", "CO(3-2)"], ValueError, "more than once"),
         ([], ValueError, "empty"),
         ("CO(3-2)", TypeError, "sequence"),
