@@ -93,19 +93,19 @@ def _places(cells, redshift):
 def _check_objects(cells, names):
     """Refuse tables of several objects; warn of a line that is there twice."""
     repeated = [i for i, name in enumerate(names) if name in names[:i]]
-    what = ""
+    rows = ""
     if repeated:
         first, second = names.index(names[repeated[0]]), repeated[0]
-        what = f"ows {first} and {second} of `table` are both {names[second]}"
+        rows = f"ows {first} and {second} of `table` are both {names[second]}"
     for name in cells.others():
         if name_and_unit(name)[0] not in _OBJECTS:
             continue
         values = list(dict.fromkeys(cells.column(name)))
         if len(values) > 1:
+            also = f", and r{rows}" if rows else ""
             raise ValueError(
-                f"There are {len(values)} objects by column {name!r}"
-                f"{', and r' * bool(what)}{what}:"
-                f" choose one, as in table[table[{name!r}] == {str(values[0])!r}]."
+                f"There are {len(values)} objects by column {name!r}{also}: choose one,"
+                f" as in table[table[{name!r}] == {str(values[0])!r}]."
             )
     if repeated:
-        warn(f"R{what}; they count as two measurements of one object.")
+        warn(f"R{rows}; they count as two measurements of one object.")

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from ._line_names import names_of
+
 #: Components of a blend lie within this fraction of its frequency, 300 km/s.
 _SPREAD = 1e-3
 
@@ -116,8 +118,7 @@ def find_blend(name, known, find_line):
     if not bracket or not transition.endswith(")") or species not in known:
         return None
     molecule = known[species]
-    own = {line[len(molecule.name) :] for line in molecule.line_names}
-    if name[len(species) :] in own:
+    if name[len(species) :] in names_of(molecule).exact:
         return None
     indices = _components(transition[:-1], molecule)
     if len(indices) < 2:
