@@ -101,6 +101,11 @@ class ChemicalModel(GasModel):
         return self.radiative_transfer.output_names
 
     @property
+    def scale_parameters(self):
+        """Parameters that all intensities are proportional to."""
+        return ["filling_factor"]
+
+    @property
     def nonnegative_output(self):
         """Whether no line can be in absorption, which a retrieval should know."""
         return getattr(self.radiative_transfer, "nonnegative_output", False)

@@ -154,6 +154,22 @@ class LineModel(GasModel):
         """Names of the columns of the prediction: the lines."""
         return [line.name for line in self._resolved()[0]]
 
+    @property
+    def scale_parameters(self):
+        """Parameters that all intensities are proportional to."""
+        if self.column_density == "total":
+            return ["filling_factor"]
+        return ["line_width", "filling_factor"]
+
+    @property
+    def separable_parameters(self):
+        """Column densities, and the lines that alone depend on each."""
+        names = self.output_names
+        return {
+            f"column_density_{name}": [names[i] for i in lines.positions]
+            for name, lines in self._resolved()[1].items()
+        }
+
     def _split(self, theta):
         """Split ``theta``; columns become those per line width."""
         names = list(self._shared_parameters())

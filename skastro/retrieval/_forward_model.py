@@ -87,6 +87,16 @@ class ForwardModel:
             self._warn_of_a_design()
 
     @property
+    def model(self):
+        """The model itself."""
+        return self._model
+
+    @property
+    def minds_domain(self):
+        """Whether NaN may mean that an emulator has not learned a place."""
+        return self._minds_domain
+
+    @property
     def nonnegative(self):
         """Whether the model's predictions cannot be negative."""
         return getattr(self._model, "nonnegative_output", False)
@@ -135,10 +145,10 @@ class ForwardModel:
         if hasattr(self._model, "predict"):
             columns = X[:, 0].astype(int)
             if return_std:
-                predicted, std = self._outputs(theta, return_std=True)
+                predicted, std = self.outputs(theta, return_std=True)
                 std = std[:, columns]
             else:
-                predicted = self._outputs(theta)
+                predicted = self.outputs(theta)
             predicted = predicted[:, columns]
         else:
             with _no_word_of_each_batch():
@@ -166,8 +176,22 @@ class ForwardModel:
             return [f"row {i}" for i in range(len(X))]
         return [names[int(i)] for i in X[:, 0]]
 
-    def _outputs(self, theta, return_std=False, silent=True):
-        """Return all outputs of a model with ``predict``, (n_draws, n_outputs)."""
+    def outputs(self, theta, return_std=False, silent=True):
+        """Predict all outputs of a model that has ``predict``.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_draws, n_parameters)
+            Parameters, in the prior's order.
+        return_std : bool, default=False
+            Whether to return the model's own error too.
+        silent : bool, default=True
+            Whether what the model says of a batch is kept back.
+
+        Returns
+        -------
+        predicted : ndarray of shape (n_draws, n_outputs), or pair of such
+        """
         shape = len(theta), -1
         if not return_std:
             predicted = self._ask(self._model.predict, theta, silent)
@@ -187,7 +211,7 @@ class ForwardModel:
         if not hasattr(self._model, "predict"):
             return
         probe = self._prior.transform(np.full((1, len(self._prior)), 0.5))
-        n_outputs = self._outputs(probe).shape[1]
+        n_outputs = self.outputs(probe).shape[1]
         if X.shape[1] != 1:
             raise ValueError(
                 "With a forward model that has `predict`, `X` must have one column, the"
@@ -265,7 +289,7 @@ class ForwardModel:
         theta = self._prior.sample_latin_hypercube(512, random_state=0)
         with warnings.catch_warnings(record=True) as caught:
             warnings.simplefilter("always")
-            self._outputs(theta, silent=False)
+            self.outputs(theta, silent=False)
         said = {}
         for warning in caught:
             said.setdefault(warning.category, warning.message)

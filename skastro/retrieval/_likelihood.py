@@ -55,7 +55,9 @@ class Likelihood:
         none = np.zeros(n_lines, dtype=bool)
         self.upper_limit = none if upper_limit is None else upper_limit
         band = np.zeros(n_lines, dtype=int) if band is None else band
-        self._bands = [band == value for value in np.unique(band)]
+        values, self.band = np.unique(band, return_inverse=True)
+        self.n_bands = len(values)
+        self._bands = [self.band == i for i in range(self.n_bands)]
         self._plain = (
             degrees_of_freedom is None
             and not calibration_error

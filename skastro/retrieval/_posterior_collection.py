@@ -6,7 +6,12 @@ import numpy as np
 
 from ._posterior import Posterior
 from ._posterior_base import BasePosterior
-from ._posterior_files import read_posteriors, write_posteriors
+from ._posterior_files import StoredPosterior, read_posteriors, write_posteriors
+
+
+def _loaded(posterior):
+    """Return a posterior that may be in a file."""
+    return posterior.load() if isinstance(posterior, StoredPosterior) else posterior
 
 
 class Posteriors(BasePosterior, Sequence):
@@ -46,7 +51,7 @@ class Posteriors(BasePosterior, Sequence):
     def __getitem__(self, index):
         if isinstance(index, slice):
             return Posteriors(self._posteriors[index], self.space)
-        return self._posteriors[index]
+        return _loaded(self._posteriors[index])
 
     def _each(self, function, shape=(), missing=np.nan):
         """Return a number or array of each object."""
@@ -78,7 +83,7 @@ class Posteriors(BasePosterior, Sequence):
         -------
         mean : ndarray of shape (n_objects, n_parameters)
         """
-        return self._each(lambda p: p.mean(), (len(self.names),))
+        return self._each(lambda p: _loaded(p).mean(), (len(self.names),))
 
     def std(self):
         """Measure the spread of each posterior.
@@ -87,7 +92,7 @@ class Posteriors(BasePosterior, Sequence):
         -------
         std : ndarray of shape (n_objects, n_parameters)
         """
-        return self._each(lambda p: p.std(), (len(self.names),))
+        return self._each(lambda p: _loaded(p).std(), (len(self.names),))
 
     def quantile(self, q):
         """Return quantiles of each parameter of each object.
@@ -103,7 +108,7 @@ class Posteriors(BasePosterior, Sequence):
 (n_quantiles, n_objects, n_parameters)
         """
         shape = (*np.shape(q), len(self.names))
-        values = self._each(lambda p: p.quantile(q), shape)
+        values = self._each(lambda p: _loaded(p).quantile(q), shape)
         return np.swapaxes(values, 0, 1) if np.ndim(q) else values
 
     def save(self, path):
@@ -123,7 +128,7 @@ class Posteriors(BasePosterior, Sequence):
         """
         if all(p is None for p in self._posteriors):
             raise ValueError("No object has a posterior: there is nothing to save.")
-        write_posteriors(path, self._posteriors)
+        write_posteriors(path, list(self))
 
     @classmethod
     def load(cls, path):

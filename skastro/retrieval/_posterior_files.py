@@ -1,6 +1,7 @@
 """Posteriors in files that anyone may open: npz and JSON, no pickle."""
 
 import json
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -102,6 +103,8 @@ def write_posteriors(path, posteriors, **more):
     path = Path(path)
     known = [p for p in posteriors if p is not None]
     header = {"format": _FORMAT, "known": [p is not None for p in posteriors], **more}
+    # samples that are all there is are written once
+    header["alike"] = [p.samples is p.weighted_samples for p in known]
     if known:
         header["space"] = describe_space(known[0].space)
     arrays = {"header": np.array(json.dumps(header))}
@@ -109,6 +112,9 @@ def write_posteriors(path, posteriors, **more):
         arrays[name] = np.array([getattr(p, name) for p in known], dtype=float)
     for name in _ARRAYS:
         parts = [getattr(p, name) for p in known]
+        if name == "samples":
+            pairs = zip(parts, header["alike"], strict=True)
+            parts = [part[:0] if alike else part for part, alike in pairs]
         arrays[name] = np.concatenate(parts) if parts else np.empty(0)
         arrays[f"n_{name}"] = np.array([len(part) for part in parts], dtype=int)
     partial = path.with_name(f"partial-{path.name}")
@@ -159,9 +165,85 @@ def read_posteriors(path):
         if not known:
             posteriors.append(None)
             continue
+        own = {name: parts[name][k] for name in _ARRAYS}
+        if header.get("alike", ())[k : k + 1] == [True]:
+            own["samples"] = own["weighted_samples"]
         posteriors.append(
-            {name: parts[name][k] for name in _ARRAYS}
-            | {name: float(arrays[name][k]) for name in _NUMBERS}
+            own | {name: float(arrays[name][k]) for name in _NUMBERS}
         )
         k += 1
     return posteriors, space, header
+
+
+#: Files that are kept in memory after one of their posteriors was asked for.
+_read_once = lru_cache(maxsize=2)(read_posteriors)
+
+
+class StoredPosterior:
+    """A posterior in a file of many, which is read when it is asked for.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    index : int
+        Which of its objects.
+    space : ParameterSpace
+        The prior.
+    numbers : dict of str to float
+        Evidence, its error, and the effective sample size.
+    """
+
+    def __init__(self, path, index, space, numbers):
+        self._path, self._index, self._space = path, index, space
+        self.log_evidence = numbers["log_evidence"]
+        self.log_evidence_err = numbers["log_evidence_err"]
+        self.effective_sample_size = numbers["effective_sample_size"]
+
+    def load(self):
+        """Return the posterior itself.
+
+        Returns
+        -------
+        posterior : Posterior
+        """
+        from ._posterior import Posterior
+
+        return Posterior(self._space, **_read_once(self._path)[0][self._index])
+
+    def __reduce__(self):
+        """Pickle the posterior, and not where it is."""
+        posterior = self.load()
+        return type(posterior), (
+            posterior.space,
+            *(getattr(posterior, name) for name in (*_ARRAYS, *_NUMBERS)),
+        )
+
+
+def read_stored(path, space):
+    """Look up posteriors of a file without reading them.
+
+    Parameters
+    ----------
+    path : path-like
+        The file.
+    space : ParameterSpace
+        Their prior.
+
+    Returns
+    -------
+    posteriors : list of StoredPosterior or None
+    header : dict
+        What was written beside them.
+    """
+    with np.load(Path(path), allow_pickle=False) as stored:
+        header = json.loads(str(stored["header"]))
+        numbers = {name: stored[name].tolist() for name in _NUMBERS}
+    posteriors, k = [], 0
+    for i, known in enumerate(header["known"]):
+        posteriors.append(None)
+        if known:
+            own = {name: values[k] for name, values in numbers.items()}
+            posteriors[i] = StoredPosterior(str(path), i, space, own)
+            k += 1
+    return posteriors, header

@@ -1,6 +1,7 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
 import contextlib
+from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from ._run_folder import claim
 from ._sampling import Problem, Solver, solve
 from ._sampling_nested import is_first_process
 from ._sampling_report import report
+from ._structure import has_tables, read_structure
+from ._table_sampler import TableSampler, can_sample
 
 
 class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
@@ -87,6 +90,11 @@ class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
     objects : {"auto", "columns", "rows"}, default="auto"
         Where a two-dimensional ``y`` has its objects. ``"auto"`` is the axis that is
         not that of the lines, and asks where both are as long as there are lines.
+    structure : {"auto", "ignore"}, default="auto"
+        Whether what a forward model states of its structure is used: parameters that
+        all lines are proportional to (``scale_parameters``), or that act on some lines
+        only (``separable_parameters``), are integrated rather than sampled, and drawn
+        again for the posterior. See :ref:`the user guide <structure>`.
     log_dir : path-like, default=None
         Folder for the points, or the objects, found so far. If it holds a run of the
         same problem, finished or killed, ``fit`` continues it.
@@ -105,6 +113,8 @@ class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
         Natural logarithm of the evidence and its standard error.
     n_calls_ : int
         Likelihood evaluations, of all objects.
+    integrated_parameters_ : list of str
+        Parameters that were integrated, and drawn again.
     n_features_in_ : int
         Number of columns of ``X``.
 
@@ -150,6 +160,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
         "min_ess": [Interval(Real, 1, None, closed="left")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "objects": [StrOptions({"auto", "columns", "rows"})],
+        "structure": [StrOptions({"auto", "ignore"})],
         "log_dir": [str, Path, None],
         "n_jobs": [Integral, None],
         "random_state": ["random_state"],
@@ -174,6 +185,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
         min_ess=200,
         n_samples=1024,
         objects="auto",
+        structure="auto",
         log_dir=None,
         n_jobs=None,
         random_state=None,
@@ -194,6 +206,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
         self.min_ess = min_ess
         self.n_samples = n_samples
         self.objects = objects
+        self.structure = structure
         self.log_dir = log_dir
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -265,10 +278,10 @@ default=None
             band=band,
         )
         check_sign(data, self._forward)
-        n_steps = 4 * len(self.prior) if self.n_steps == "auto" else self.n_steps
         if self.log_dir is not None:
-            settings = self._settings(n_steps)
+            settings = self._settings()
             claim(self.log_dir, data, self._forward, self.prior, settings)
+        problems = [None if o is None else self._problem(*o) for o in data.objects()]
         solver = Solver(
             self._forward,
             self.prior,
@@ -277,20 +290,20 @@ default=None
             {
                 "sampler": "auto" if self.sampler == "importance" else self.sampler,
                 "n_live_points": self.n_live_points,
-                "n_steps": n_steps,
+                "n_steps": self.n_steps,
                 "population_size": self.population_size,
                 "frac_remain": self.frac_remain,
                 "max_calls": self.max_calls,
             },
             self.min_ess,
         )
-        problems = [None if o is None else self._problem(*o) for o in data.objects()]
+        solver = self._integrate(solver, problems)
         outcomes = self._sample(solver, problems, data.single)
         report(outcomes, self._forward, self.max_calls)
-        posteriors = [None if o is None else o.posterior for o in outcomes]
-        self.posterior_ = (
-            posteriors[0] if data.single else Posteriors(posteriors, self.prior)
+        posteriors = Posteriors(
+            [None if o is None else o.posterior for o in outcomes], self.prior
         )
+        self.posterior_ = posteriors[0] if data.single else posteriors
         self.log_evidence_ = self.posterior_.log_evidence
         self.log_evidence_err_ = self.posterior_.log_evidence_err
         self.n_calls_ = sum(0 if o is None else o.n_calls for o in outcomes)
@@ -321,6 +334,28 @@ default=None
             band=band,
         )
         return Problem(rows, likelihood)
+
+    def _integrate(self, solver, problems):
+        """Return the solver with what it can integrate, and keep the names of it."""
+        self.integrated_parameters_ = []
+        if self.structure == "ignore":
+            return solver
+        structure = read_structure(solver.forward, self.prior)
+        observed = [problem for problem in problems if problem is not None]
+        if not has_tables(structure, self.prior) or not can_sample(observed):
+            return solver
+        names = self.prior.names
+        self.integrated_parameters_ = [names[i] for i in structure.integrated]
+        tables = TableSampler(
+            solver.forward,
+            self.prior,
+            structure,
+            solver.X,
+            observed,
+            solver.with_std,
+            draw_seed(self.random_state),
+        )
+        return replace(solver, tables=tables)
 
     def _sample(self, solver, problems, single):
         """Return the outcome of each problem, and None where there is none."""
@@ -361,13 +396,14 @@ default=None
                 " on. `max_calls` ends it early, with a warning.",
             )
 
-    def _settings(self, n_steps):
+    def _settings(self):
         """Return what a run in a folder must not be continued with another of."""
         return {
             "n_live_points": int(self.n_live_points),
-            "n_steps": int(n_steps),
+            "n_steps": self.n_steps if self.n_steps == "auto" else int(self.n_steps),
             "population_size": int(self.population_size),
             "sampler": self.sampler,
+            "structure": self.structure,
             "degrees_of_freedom": self.degrees_of_freedom,
             "calibration_error": self.calibration_error,
             "model_spread": bool(self.model_spread),

@@ -7,16 +7,20 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
+from scipy import special
 
 from ._forward_model import ForwardModel
 from ._likelihood import EXCLUDED, Likelihood
 from ._posterior import Posterior
-from ._posterior_files import read_posteriors, write_posteriors
+from ._posterior_files import StoredPosterior, read_stored, write_posteriors
 from ._sampling_importance import CLUSTER_SIZE, Sampler
 from ._sampling_nested import nested_sampling
+from ._table_sampler import TableSampler
 
 #: Log-likelihood where the forward model has no solution: lower than any other.
 IMPOSSIBLE = -1e100
+#: Objects that one task samples by tables.
+_BLOCK = 64
 
 
 @dataclass(frozen=True)
@@ -31,7 +35,7 @@ class Problem:
 class Outcome:
     """What was found for one object, and how it went."""
 
-    posterior: Posterior | None
+    posterior: Posterior | StoredPosterior | None
     sampler: str
     n_calls: int = 0
     n_unsolved: int = 0
@@ -78,6 +82,8 @@ class Solver:
         Settings of nested sampling.
     min_ess : float
         Effective sample size below which importance sampling does not count.
+    tables : TableSampler or None
+        Of a model whose separable parameters are integrated.
     """
 
     forward: ForwardModel
@@ -86,6 +92,7 @@ class Solver:
     with_std: bool
     nested: dict
     min_ess: float
+    tables: TableSampler | None = None
 
     def one(self, problem, seed, log_dir=None, step=None, n_samples=None):
         """Sample one object by nested sampling.
@@ -108,21 +115,10 @@ class Solver:
         outcome : Outcome
             Without a posterior, if no model had a solution.
         """
-        X, counts = self.X[problem.rows], Counts()
-
-        def log_likelihood(theta):
-            predictions = self.forward.predict(theta, X, self.with_std)
-            values = problem.likelihood(predictions.mean, predictions.std)
-            counts.add(values, predictions.outside)
-            unsolved, excluded = np.isnan(values), np.isneginf(values)
-            values[unsolved] = IMPOSSIBLE
-            values[excluded] = problem.likelihood.excluded(predictions.mean[excluded])
-            return np.maximum(values, IMPOSSIBLE)
-
+        counts = Counts()
+        target = self._target if self.tables is None else self._integrated_target
         run = nested_sampling(
-            self.prior.names,
-            self.prior.transform,
-            log_likelihood,
+            *target(problem, counts),
             log_dir=log_dir,
             seed=seed,
             step=step,
@@ -131,15 +127,26 @@ class Solver:
         max_calls = self.nested["max_calls"]
         if not run.log_likelihoods.max() > EXCLUDED:
             return Outcome(None, "nested", *counts)
-        posterior = Posterior(
-            self.prior,
-            run.samples,
-            run.weighted_samples,
-            run.weights,
-            run.log_likelihoods,
-            run.log_evidence,
-            run.log_evidence_err,
-        )
+        if self.tables is None:
+            posterior = Posterior(
+                self.prior,
+                run.samples,
+                run.weighted_samples,
+                run.weights,
+                run.log_likelihoods,
+                run.log_evidence,
+                run.log_evidence_err,
+            )
+        else:
+            possible = run.log_likelihoods > EXCLUDED
+            posterior = self.tables.posterior(
+                problem,
+                run.weighted_samples[possible],
+                run.weights[possible],
+                run.log_evidence,
+                run.log_evidence_err,
+                seed,
+            ).thin(None, seed, samples_only=True)
         return Outcome(
             posterior if n_samples is None else posterior.thin(n_samples, seed),
             "nested",
@@ -150,6 +157,64 @@ class Solver:
             run.well_mixed,
             max_calls is None or run.n_calls < max_calls,
         )
+
+    def _target(self, problem, counts):
+        """Return names, transform and likelihood of all parameters of an object."""
+        X = self.X[problem.rows]
+
+        def log_likelihood(theta):
+            predictions = self.forward.predict(theta, X, self.with_std)
+            values = problem.likelihood(predictions.mean, predictions.std)
+            counts.add(values, predictions.outside)
+            unsolved, excluded = np.isnan(values), np.isneginf(values)
+            values[unsolved] = IMPOSSIBLE
+            values[excluded] = problem.likelihood.excluded(predictions.mean[excluded])
+            return np.maximum(values, IMPOSSIBLE)
+
+        return self.prior.names, self.prior.transform, log_likelihood
+
+    def _integrated_target(self, problem, counts):
+        """Return those of probits of what is not integrated."""
+        integrated = self.tables.log_likelihood(problem)
+
+        def log_likelihood(z):
+            values = integrated(z)
+            impossible = np.isneginf(values)
+            outside = np.full(len(z), self.tables.outside)
+            counts.add(np.where(impossible, np.nan, values), outside)
+            values[impossible] = IMPOSSIBLE
+            return np.maximum(values, IMPOSSIBLE)
+
+        def probits(u):
+            return special.ndtri(np.clip(u, 1e-15, 1 - 1e-15))
+
+        return self.tables.names, probits, log_likelihood
+
+    def by_tables(self, problems, seeds, n_samples=None):
+        """Sample objects by importance sampling, each by itself.
+
+        Parameters
+        ----------
+        problems : list of Problem
+            The objects.
+        seeds : list of int
+            A seed of each.
+        n_samples : int, default=None
+            Samples to keep of each object.
+
+        Returns
+        -------
+        outcomes : list of Outcome
+        """
+        outcomes = []
+        for problem, seed in zip(problems, seeds, strict=True):
+            found = self.tables.one(problem, seed, self.min_ess, n_samples)
+            posterior, counts = found.posterior, [found.n_calls, 0, 0]
+            counts[2 if self.tables.outside else 1] = found.n_impossible
+            if posterior is not None and n_samples is None:
+                posterior = posterior.thin(None, seed, samples_only=True)
+            outcomes.append(Outcome(posterior, "importance", *counts))
+        return outcomes
 
     def sampler(self):
         """Return importance sampling of this forward model and prior."""
@@ -257,39 +322,57 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
 
     def run(tasks):
         """Do tasks of (name, objects, function, arguments); keep what they find."""
-        waiting = []
-        for name, objects, function, arguments in tasks:
-            path = None if folder is None else folder / f"{name}.npz"
-            if path is not None and path.exists():
-                yield objects, _read(path, solver.prior)
-            else:
-                waiting.append(delayed(_kept)(path, objects, function, arguments))
-        results = Parallel(n_jobs=n_jobs, return_as="generator_unordered")(waiting)
-        yield from results
+        done = []
+
+        def waiting():
+            for name, objects, function, arguments in tasks:
+                path = None if folder is None else folder / f"{name}.npz"
+                if path is not None and path.exists():
+                    done.append((objects, path))
+                else:
+                    yield delayed(_kept)(path, objects, function, arguments)
+
+        parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+        for objects, found in parallel(waiting()):
+            while done:
+                yield done[0][0], _read(done.pop(0)[1], solver.prior)
+            # what is on the disk need not be in memory
+            yield objects, found if folder is None else _read(found, solver.prior)
+        for objects, path in done:
+            yield objects, _read(path, solver.prior)
 
     def nested_task(i):
         own = None if folder is None else folder / f"nested-{i:07d}"
         arguments = (solver, problems[i], object_seeds[i], own, n_samples)
         return f"object-{i:07d}", [i], _nested, arguments
 
-    left = observed
-    if sampler == "importance":
+    def blocks():
+        """Tasks of objects that are sampled by tables."""
+        for k, start in enumerate(range(0, len(observed), _BLOCK)):
+            block = observed[start : start + _BLOCK]
+            arguments = (
+                [problems[i] for i in block],
+                [object_seeds[i] for i in block],
+                n_samples,
+            )
+            yield f"block-{k:07d}", block, solver.by_tables, arguments
+
+    def clusters():
+        """Tasks of objects that share draws."""
         bank = solver.sampler().bank(seed)
         seeds = {i: solver.seeds(bank, problems[i], object_seeds[i]) for i in observed}
-        tasks = [
-            (
-                f"cluster-{k:07d}",
-                cluster,
-                solver.together,
-                (
-                    [problems[i] for i in cluster],
-                    [seeds[i] for i in cluster],
-                    object_seeds[cluster[0]],
-                    n_samples,
-                ),
+        for k, cluster in enumerate(_alike(observed, seeds)):
+            arguments = (
+                [problems[i] for i in cluster],
+                [seeds[i] for i in cluster],
+                object_seeds[cluster[0]],
+                n_samples,
             )
-            for k, cluster in enumerate(_alike(observed, seeds))
-        ]
+            yield f"cluster-{k:07d}", cluster, solver.together, arguments
+
+    left = observed
+    if sampler == "importance":
+        tasks = clusters() if solver.tables is None else blocks()
         left = []
         for objects, found in run(tasks):
             for i, outcome in zip(objects, found, strict=True):
@@ -316,15 +399,15 @@ def _kept(path, objects, function, arguments):
             for outcome in found
         ]
         write_posteriors(path, [outcome.posterior for outcome in found], runs=runs)
+        return objects, path
     return objects, found
 
 
 def _read(path, space):
     """Return the outcomes that a finished task has written."""
-    posteriors, _, header = read_posteriors(path)
+    posteriors, header = read_stored(path, space)
     return [
-        Outcome(None if p is None else Posterior(space, **p), **run)
-        for p, run in zip(posteriors, header["runs"], strict=True)
+        Outcome(p, **run) for p, run in zip(posteriors, header["runs"], strict=True)
     ]
 
 

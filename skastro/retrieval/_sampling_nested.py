@@ -160,6 +160,8 @@ def nested_sampling(
         log_likelihood = _counted(log_likelihood, step)
     if log_dir is not None and is_first_process():
         _set_aside_broken(Path(log_dir) / "results" / "points.hdf5")
+    if n_steps == "auto":
+        n_steps = 4 * len(names)
     if sampler == "auto":
         sampler = "region" if len(names) <= _REGION_MAX_DIMENSION else "slice"
     # where nothing is possible, rounding makes UltraNest's information negative

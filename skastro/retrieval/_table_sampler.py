@@ -1,0 +1,265 @@
+"""Objects whose lines are in tables: from their data to posteriors of all parameters."""
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+from scipy.stats import qmc
+
+from ..parameter_space import quantile
+from ._mixture import seed_generator
+from ._posterior import Posterior
+from ._sampling_tables import BANK_SIZE, sample_object, sample_weighted
+from ._table_integrals import Data
+from ._table_likelihood import (
+    amplitudes_of,
+    draw_separable,
+    log_likelihoods,
+    read_lines,
+)
+from ._tables import make_tables
+
+#: Bands whose calibration errors are sampled with the rest, at most.
+_MOST_BANDS = 3
+#: Relative error of the tables, in units of the smallest of the lines, and its bounds.
+_SHARE, _FINEST, _COARSEST = 0.05, 5e-4, 1e-2
+#: Draws that are looked up in tables together.
+_BLOCK = 1024
+
+
+class Sampled(NamedTuple):
+    """What was found of one object."""
+
+    posterior: Posterior | None
+    n_calls: int
+    n_impossible: int
+
+
+def can_sample(problems):
+    """Tell whether the errors of objects are such as the tables' likelihood knows."""
+    for problem in problems:
+        likelihood = problem.likelihood
+        limits = likelihood.upper_limit.any()
+        if likelihood.degrees_of_freedom is not None and limits:
+            return False
+        if likelihood.calibration_error and likelihood.n_bands > _MOST_BANDS:
+            return False
+    return True
+
+
+def tolerance_of(problems):
+    """Return the relative error that tables may have beside those of the lines."""
+    smallest = np.inf
+    for problem in problems:
+        likelihood = problem.likelihood
+        found = ~likelihood.upper_limit
+        size = np.abs(likelihood.y[found])
+        with np.errstate(divide="ignore"):
+            relative = np.sqrt(likelihood.variance[found]) / size
+        smallest = min(smallest, relative.min(initial=np.inf))
+    return float(np.clip(_SHARE * smallest, _FINEST, _COARSEST))
+
+
+class TableSampler:
+    """Sampling of objects that share tables.
+
+    Parameters
+    ----------
+    forward : ForwardModel
+        The forward model.
+    prior : ParameterSpace
+        The prior.
+    structure : Structure
+        What its parameters do.
+    X : ndarray of shape (n_lines, 1)
+        All lines.
+    problems : iterable of Problem
+        The objects, of which the tables must be fine enough.
+    with_std : bool
+        Whether the model states its own error.
+    seed : int
+        Of the draws that all objects begin with.
+    """
+
+    def __init__(self, forward, prior, structure, X, problems, with_std, seed):
+        self.prior, self.structure = prior, structure
+        problems = list(problems)
+        faint = np.full(len(X), np.inf)
+        n_bands = 0
+        for problem in problems:
+            likelihood = problem.likelihood
+            sigma = np.sqrt(likelihood.variance)
+            sigma = np.where(sigma > 0, sigma, np.abs(likelihood.y))
+            np.minimum.at(faint, problem.rows, sigma)
+            if likelihood.calibration_error:
+                n_bands = max(n_bands, likelihood.n_bands)
+        self.made = make_tables(
+            forward, prior, structure, X, faint, tolerance_of(problems), with_std
+        )
+        self.outside = forward.minds_domain
+        self.n_dimensions = (
+            len(structure.shared) + (self.made.amplitude is not None) + n_bands
+        )
+        try:
+            sobol = qmc.Sobol(self.n_dimensions, rng=np.random.default_rng(seed))
+        except TypeError:  # scipy < 1.15
+            sobol = qmc.Sobol(self.n_dimensions, seed=np.random.default_rng(seed))
+        u = np.clip(sobol.random(BANK_SIZE), 1e-9, 1 - 1e-9)
+        self.bank = special.ndtri(u)
+        self.bank_lines = self._read(self.bank)
+
+    @property
+    def names(self):
+        """Names of what is sampled."""
+        shared = [self.prior.names[i] for i in self.structure.shared]
+        n_more = self.n_dimensions - len(shared)
+        return [*shared, *(f"amplitude_{i}" for i in range(n_more))]
+
+    def _read(self, z):
+        """Return the lines, and the model's own errors, at probits."""
+        tables = self.made.tables
+        shape = len(tables.offsets), int(tables.n_nodes.max())
+        curves = np.empty((len(z), *shape), dtype=np.float32)
+        n_spreads = len(z) if len(tables.stds) else 1
+        spreads = np.empty((n_spreads, *shape), dtype=np.float32)
+        read_lines(tables, z, curves, spreads)
+        return curves, spreads
+
+    def data(self, problem):
+        """Return the lines of an object in the order of the tables."""
+        likelihood, order = problem.likelihood, self.made.order
+        n_lines = len(order)
+        y, sigma = np.zeros(n_lines), np.ones(n_lines)
+        seen, limit = np.zeros(n_lines, dtype=bool), np.zeros(n_lines, dtype=bool)
+        band = np.full(n_lines, -1)
+        rows = problem.rows
+        seen[rows], y[rows] = True, likelihood.y
+        sigma[rows], limit[rows] = np.sqrt(likelihood.variance), likelihood.upper_limit
+        if likelihood.calibration_error:
+            band[rows] = likelihood.band
+        return Data(
+            seen[order],
+            y[order],
+            sigma[order],
+            limit[order],
+            band[order],
+            float(likelihood.calibration_error or 0.0),
+            float(likelihood.degrees_of_freedom or 0.0),
+        )
+
+    def one(self, problem, seed, min_ess, n_samples=None):
+        """Sample one object by importance sampling.
+
+        Parameters
+        ----------
+        problem : Problem
+            The object.
+        seed : int
+            Seed.
+        min_ess : float
+            Effective sample size to reach.
+        n_samples : int, default=None
+            Samples of equal weight to draw; all draws with their weights by default.
+
+        Returns
+        -------
+        sampled : Sampled
+        """
+        tables, data = self.made.tables, self.data(problem)
+        common = tables, data, self.bank, *self.bank_lines, float(min_ess)
+        if n_samples is not None:
+            z, u, values, log_z, error, ess, n_calls, n_impossible = sample_object(
+                *common, n_samples, seed
+            )
+            posterior = None
+            if ess > 0:
+                theta = self._theta(z, u, seed)
+                posterior = Posterior(
+                    self.prior,
+                    theta,
+                    theta,
+                    np.full(n_samples, 1.0 / n_samples),
+                    values,
+                    log_z,
+                    error,
+                    ess,
+                )
+            return Sampled(posterior, n_calls, n_impossible)
+        z, weights, log_z, ess = sample_weighted(*common, seed)
+        n_impossible = int(np.sum(weights == 0))
+        posterior = None
+        if ess > 0:
+            error = np.sqrt(max(1 / ess - 1 / len(z), 0.0))
+            posterior = self.posterior(problem, z, weights, log_z, error, seed)
+        return Sampled(posterior, len(z), n_impossible)
+
+    def posterior(self, problem, z, weights, log_evidence, log_evidence_err, seed):
+        """Return the posterior of all parameters, given that of what was sampled.
+
+        Parameters
+        ----------
+        problem : Problem
+            The object.
+        z : ndarray of shape (n, d)
+            Probits of what was sampled.
+        weights : ndarray of shape (n,)
+            Their weights.
+        log_evidence, log_evidence_err : float
+            The evidence.
+        seed : int
+            Seed.
+
+        Returns
+        -------
+        posterior : Posterior
+        """
+        kept = weights > 0
+        z, weights = z[kept], weights[kept] / weights[kept].sum()
+        data, tables = self.data(problem), self.made.tables
+        u = np.empty((len(z), len(tables.starts) - 1))
+        values = np.empty(len(z))
+        seed_generator(seed)
+        for start in range(0, len(z), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            once = np.ones(len(z[part]), dtype=np.int64)
+            lines = self._read(z[part])
+            draw_separable(tables, data, z[part], once, *lines, u[part], values[part])
+        return Posterior(
+            self.prior,
+            None,
+            self._theta(z, u, seed),
+            weights,
+            values,
+            log_evidence,
+            log_evidence_err,
+        )
+
+    def log_likelihood(self, problem):
+        """Return the integrated likelihood as a function of probits."""
+        data, tables = self.data(problem), self.made.tables
+
+        def log_likelihood(z):
+            out = np.empty(len(z))
+            log_likelihoods(tables, data, z, *self._read(z), out)
+            return out
+
+        return log_likelihood
+
+    def _theta(self, z, u, seed):
+        """Return all parameters: sampled, drawn again, or as the prior has them."""
+        rng = np.random.default_rng(seed)
+        prior, structure, made = self.prior, self.structure, self.made
+        theta = np.empty((len(z), len(prior)))
+        names = prior.names
+        for i, column in enumerate(structure.shared):
+            theta[:, column] = quantile(prior[names[column]], special.ndtr(z[:, i]))
+        for column in structure.separable:
+            if column in made.columns:
+                own = u[:, made.columns.index(column)]
+            else:  # none of its lines was observed
+                own = rng.random(len(z))
+            theta[:, column] = quantile(prior[names[column]], own)
+        if made.amplitude is not None:
+            values = amplitudes_of(made.tables, z[:, len(structure.shared)])
+            theta[:, list(structure.scales)] = made.amplitude.draw(values, rng)
+        return theta
