@@ -157,8 +157,10 @@ def read_lines(tables, z, curves, spreads):
         The lines.
     z : ndarray of shape (n, d)
         Probits.
-    curves, spreads : ndarray of shape (n, n_lines, n_nodes), float32
-        Written: the lines, and the model's own errors of them if it has any.
+    curves : ndarray of shape (n, n_lines, n_nodes), float32
+        Written: the lines.
+    spreads : ndarray of that shape, or of shape (1, 0, n_nodes), float32
+        Written, if the tables have them: the model's own errors.
     """
     corners = np.empty(2 ** len(tables.axes), dtype=np.int64)
     shares = np.empty(len(corners), dtype=np.float32)

@@ -120,8 +120,10 @@ class TableSampler:
         tables = self.made.tables
         shape = len(tables.offsets), int(tables.n_nodes.max())
         curves = np.empty((len(z), *shape), dtype=np.float32)
-        n_spreads = len(z) if len(tables.stds) else 1
-        spreads = np.empty((n_spreads, *shape), dtype=np.float32)
+        has_std = len(tables.stds) > 0
+        spreads = np.empty(
+            (len(z), *shape) if has_std else (1, 0, shape[1]), dtype=np.float32
+        )
         read_lines(tables, z, curves, spreads)
         return curves, spreads
 
