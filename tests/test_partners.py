@@ -190,7 +190,7 @@ def test_temperatures_beyond_the_rates(ion):
     beyond = r"rates of X\+ with H cover 20 to 200 K, but 1 of 3 temperatures .* 15 K"
     with pytest.raises(ValueError, match=beyond):
         model(ion, ("H", "e")).predict(theta)
-    held = model(ion, ("H", "e"), extrapolation="hold")
+    held = model(ion, ("H", "e"), rate_extrapolation="hold")
     with pytest.warns(ExtrapolationWarning, match=r"1 of 3 models .* \(20 to 200 K\)"):
         assert np.isfinite(held.predict(theta)).all()
     with pytest.warns(ExtrapolationWarning, match="H "):
@@ -204,7 +204,7 @@ def test_temperatures_beyond_the_rates(ion):
         partners=("H2", "H+"),
         missing_rates="ignore",
         molecules={"X+": ion},
-        extrapolation="hold",
+        rate_extrapolation="hold",
     )
     with pytest.warns(ExtrapolationWarning) as caught:
         many.predict([[250.0, 1e3, 1.0, 1e3, 1e15, 1.0, 1.0]])
@@ -220,7 +220,7 @@ def test_a_table_of_one_temperature(ion):
     assert_allclose(ratio(solution), expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"X\+ with H\+ are for 100 K alone, but 1 of"):
         protons.predict([[90.0, 2.0, 1e13, 1.0, 1.0]])
-    held = clone(protons).set_params(extrapolation="hold")
+    held = clone(protons).set_params(rate_extrapolation="hold")
     with pytest.warns(ExtrapolationWarning, match="rates at the ends"):
         solution = held.solve("X+", 40.0, column_density=1e3, **{"density_H+": 2.0})
     assert_allclose(ratio(solution), upper_to_lower(40.0, 2 * 7e-10), rtol=1e-6)
@@ -248,7 +248,7 @@ def test_a_table_of_one_temperature(ion):
         ),
         ({"ortho_para_ratio": -1}, ValueError, "'ortho_para_ratio' parameter"),
         ({"electrons": "few"}, ValueError, "'electrons' parameter"),
-        ({"extrapolation": "warn"}, ValueError, "'extrapolation' parameter"),
+        ({"rate_extrapolation": "warn"}, ValueError, "'rate_extrapolation' parameter"),
         ({"missing_rates": "warn"}, ValueError, "'missing_rates' parameter"),
     ],
 )
@@ -465,7 +465,7 @@ def test_chemistry_takes_partners_as_parameters():
 @pytest.mark.parametrize("phases", [1, 2])
 def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     """A model that holds rates stays so inside phases, and does not warn each time."""
-    radex = model(ion, ("H", "e"), extrapolation="hold")
+    radex = model(ion, ("H", "e"), rate_extrapolation="hold")
     names = [n for n in radex.parameter_names if n != "column_density_X+"]
     prior = gas_prior(parameters=names)
     prior = ParameterSpace(
@@ -480,7 +480,7 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     with pytest.warns(ExtrapolationWarning, match="Of a design of the prior") as said:
         retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
     assert len(said) == 1
-    assert radex.extrapolation == "hold"
+    assert radex.rate_extrapolation == "hold"
 
 
 def test_parameters_are_kept_as_they_are():

@@ -65,7 +65,7 @@ class RadexModel(LineModel):
         What to do where a species has no rates with a partner: raise, or let that
         partner not excite it. A mapping from species to partners, such as
         ``{"CO": ["e"]}``, says which may be ignored.
-    extrapolation : {"raise", "hold"}, default="raise"
+    rate_extrapolation : {"raise", "hold"}, default="raise"
         What to do at temperatures beyond those of collision rates, each partner's
         own: raise, or hold the rates at the end of the table, with a warning. A table
         of one temperature has the range of that temperature.
@@ -146,7 +146,7 @@ class RadexModel(LineModel):
         "populations": [StrOptions({"statistical equilibrium", "lte"})],
         "background_temperature": [Interval(Real, 0, None, closed="neither"), None],
         "missing_rates": [StrOptions({"raise", "ignore"}), dict],
-        "extrapolation": [StrOptions({"raise", "hold"})],
+        "rate_extrapolation": [StrOptions({"raise", "hold"})],
         "overlap": [StrOptions({"raise", "warn", "ignore"})],
         "tol": [Interval(Real, 0, 1e-2, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
@@ -161,7 +161,7 @@ class RadexModel(LineModel):
         electrons="density",
         ortho_para_ratio="thermal",
         missing_rates="raise",
-        extrapolation="raise",
+        rate_extrapolation="raise",
         populations="statistical equilibrium",
         geometry="uniform sphere",
         background_temperature=CMB_TEMPERATURE,
@@ -178,7 +178,7 @@ class RadexModel(LineModel):
         self.electrons = electrons
         self.ortho_para_ratio = ortho_para_ratio
         self.missing_rates = missing_rates
-        self.extrapolation = extrapolation
+        self.rate_extrapolation = rate_extrapolation
         self.populations = populations
         self.geometry = geometry
         self.background_temperature = background_temperature
@@ -284,7 +284,7 @@ class RadexModel(LineModel):
                     continue
                 beyond |= outside
                 partner = collider.table.partner
-                if self.extrapolation == "raise":
+                if self.rate_extrapolation == "raise":
                     cover = f"cover {lower:g} to {upper:g} K"
                     if lower == upper:
                         cover = f"are for {lower:g} K alone"
@@ -293,7 +293,7 @@ class RadexModel(LineModel):
                         f" {int(outside.sum())} of {len(temperature)} temperatures lie"
                         f" outside, such as {temperature[outside][0]:g} K; narrow the"
                         " temperatures, give a molecule file that covers them, or hold"
-                        ' the rates at the ends of their table: extrapolation="hold".'
+                        ' the rates at the ends of their table: rate_extrapolation="hold".'
                     )
                 ranges.append(f"{name} with {partner} ({lower:g} to {upper:g} K)")
         if ranges:

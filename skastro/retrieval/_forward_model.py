@@ -46,7 +46,7 @@ def _no_word_of_each_batch():
 def _says_of_batches(model):
     """Tell models of radiative transfer, alone or in others, that warn of batches."""
     parameters = model.get_params() if hasattr(model, "get_params") else {}
-    telling = {"overlap": "warn", "extrapolation": "hold"}
+    telling = {"overlap": "warn", "rate_extrapolation": "hold"}
     return any(
         isinstance(value, str) and telling.get(name.rpartition("__")[2]) == value
         for name, value in parameters.items()
