@@ -14,14 +14,17 @@ from sklearn.ensemble import ExtraTreesRegressor
 from skastro.datasets import gas_prior
 from skastro.emulation import ExtrapolationWarning
 from skastro.molecular import (
+    BlackBody,
     ChemicalModel,
+    Dust,
     LineRatioModel,
+    ModifiedBlackBody,
     MultiPhaseModel,
     RadexEmulator,
     RadexModel,
+    TabulatedField,
     read_lamda,
 )
-from skastro.parameter_space import LogUniform, ParameterSpace
 from skastro.retrieval import BayesianRetrieval
 
 #: An ion of two levels, 4 cm^-1 apart, with rates for five partners. Those of H+ are
@@ -350,23 +353,75 @@ HCN = {
 
 @pytest.fixture(scope="module")
 def hcn_prior():
-    return gas_prior(parameters=RadexModel(**HCN).parameter_names)
+    return gas_prior(model=RadexModel(**HCN))
 
 
 def test_prior_of_a_model(hcn_prior):
     radex = RadexModel(**HCN)
     assert hcn_prior.names == radex.parameter_names
     assert [hcn_prior[n].unit for n in hcn_prior.names[:3]] == ["K", "cm-3", ""]
-    assert gas_prior(["CO"]) == gas_prior(parameters=gas_prior(["CO"]).names)
-    # those of a photodissociation region, all partners and sources with a range
-    everything = RadexModel(
-        ["CO(1-0)"],
-        partners=("o-H2", "p-H2", "H", "He", "H+", "e"),
-        missing_rates="ignore",
-    ).parameter_names
-    assert gas_prior(parameters=[*everything, "column_density_C+"])
-    with pytest.raises(ValueError, match="'electron_fractions', without a range here"):
-        gas_prior(parameters=["temperature", "electron_fractions"])
+    co = RadexModel(["CO(1-0)"], column_density="per line width")
+    assert gas_prior(["CO"]) == gas_prior(model=co)
+    for given in (radex.parameter_names, co.parameter_names[0]):
+        with pytest.raises(TypeError, match="`model` must be a model of gas itself"):
+            gas_prior(model=given)
+    with pytest.raises(TypeError, match="give a model of gas as `model`"):
+        gas_prior(co)
+    with pytest.raises(ValueError, match="several phases is the `prior` method"):
+        gas_prior(model=MultiPhaseModel(co, 2))
+
+
+@pytest.mark.parametrize("column_density", ["total", "per line width"])
+@pytest.mark.parametrize("wrap", [None, LineRatioModel, RadexEmulator])
+def test_prior_is_that_of_a_retrieval(ion, column_density, wrap):
+    """Of a model with all that can be free, in its units, whatever the names."""
+    settings = {
+        "column_density": column_density,
+        "partners": ("o-H2", "p-H2", "H", "He", "H+", "e"),
+        "radiation": [
+            BlackBody("free", "free", name="star"),
+            ModifiedBlackBody(*["free"] * 2, 345.0, *["free"] * 2, name="torus"),
+            TabulatedField([1, 1e5], [1e-18, 1e-18], "free", name="lamp"),
+        ],
+        "dust": Dust("free", "free", 345.0, "free", name="grains"),
+        "molecules": {"X+": ion},
+    }
+    lines = ["X+(1-0)", "CO(1-0)", "CO(2-1)", "SiO(1-0)"]
+    radex = RadexModel(lines, missing_rates="ignore", **settings)
+    forward = radex
+    if wrap is LineRatioModel:
+        forward = LineRatioModel(radex, [("CO(2-1)", "CO(1-0)")])
+    elif wrap is RadexEmulator:
+        forward = RadexEmulator(lines, ExtraTreesRegressor(), **settings)
+    prior = gas_prior(model=forward)
+    assert prior.names == forward.parameter_names
+    assert prior.units == forward.parameter_units
+    hot, cold = prior["star_temperature"].bounds, prior["torus_temperature"].bounds
+    assert hot[1] >= 5e4 > cold[1]
+    assert prior["grains_temperature"].bounds == cold
+    assert prior["lamp_dilution"].bounds[1] == 1.0
+    assert prior["torus_beta"].bounds == prior["grains_beta"].bounds == (1.0, 2.5)
+
+
+def test_prior_of_columns_spans_those_of_the_thesis():
+    """Total columns have the range of the table at line widths of 1 to 100 km/s."""
+    for kind in ("free", "chemical"):
+        total, narrow = (
+            gas_prior(
+                model=RadexModel(["CO(3-2)", "C(1-0)"], column_density=column_density),
+                column_densities=kind,
+            )
+            for column_density in ("total", "per line width")
+        )
+        widths = np.array(narrow["line_width"].bounds)
+        assert_allclose(
+            total["column_density_CO"].bounds,
+            # chemistry gives total columns, which the widest line has the lowest of
+            np.array(narrow["column_density_CO"].bounds)
+            * (widths if kind == "free" else widths[::-1]),
+        )
+    theta = total.sample_latin_hypercube(50, random_state=0)
+    assert np.isfinite(RadexModel(["CO(3-2)", "C(1-0)"]).predict(theta)).all()
 
 
 def test_emulator_learns_what_the_model_takes(hcn_prior):
@@ -466,11 +521,7 @@ def test_chemistry_takes_partners_as_parameters():
 def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     """A model that holds rates stays so inside phases, and does not warn each time."""
     radex = model(ion, ("H", "e"), rate_extrapolation="hold")
-    names = [n for n in radex.parameter_names if n != "column_density_X+"]
-    prior = gas_prior(parameters=names)
-    prior = ParameterSpace(
-        prior.parameters | {"column_density_X+": LogUniform(1e12, 1e16, "cm-2")}
-    )
+    prior = gas_prior(model=radex)
     forward = radex if phases == 1 else MultiPhaseModel(radex, phases)
     if phases == 2:
         prior = forward.prior(prior)
@@ -485,8 +536,6 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
 
 def test_parameters_are_kept_as_they_are():
     from pickle import dumps, loads
-
-    from skastro.molecular import BlackBody, TabulatedField
 
     settings = {
         "partners": ["p-H2", "o-H2"],
