@@ -11,7 +11,7 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 
-from skastro.datasets import gas_prior
+from skastro.datasets import chemical_prior, gas_prior
 from skastro.emulation import ExtrapolationWarning
 from skastro.molecular import (
     BlackBody,
@@ -485,36 +485,91 @@ def test_phases_and_ratios(hcn_prior):
 class Abundances:
     """Abundances per hydrogen nucleus that do not depend on anything."""
 
-    output_names = ["HCN"]
+    has_spread = True
+
+    def __init__(self, **log_abundances):
+        self.output_names = [name.replace("_", "-") for name in log_abundances]
+        self.values = list(log_abundances.values())
 
     def fit(self, X, y=None):
         return self
 
-    def predict(self, theta):
-        return np.full((len(theta), 1), -8.0)
+    def predict(self, theta, return_std=False):
+        mean = np.tile(self.values, (len(theta), 1))
+        return (mean, np.full_like(mean, 0.01)) if return_std else mean
+
+
+CHEMISTRY = [50.0, 1e4, 1.0, 5.0, 1.0, 1.0]
+COLUMN = 1e-8 * 1.6e21 * 5
 
 
 def test_chemistry_takes_partners_as_parameters():
+    """Those whose abundance it does not predict."""
     radex = RadexModel(**{**HCN, "column_density": "total"})
-    model = ChemicalModel(Abundances(), radex)
+    model = ChemicalModel(Abundances(HCN=-8.0), radex)
     assert model.parameter_names[6:] == [
         "electron_fraction",
         "line_width",
         "filling_factor",
     ]
     assert len(model.parameter_units) == len(model.parameter_names)
-    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e-5, 2.0, 0.5]]
-    column = 1e-8 * 1.6e21 * 5
-    expected = radex.predict([[50.0, 1e4, 1e-5, column, 2.0, 0.5]])
-    assert_allclose(model.predict(theta), expected)
-    apart = RadexModel(["CO(1-0)"], partners=("o-H2", "p-H2"))
-    abundances = Abundances()
-    abundances.output_names = ["CO"]
-    both = ChemicalModel(abundances, apart)
-    assert both.parameter_names[6:8] == ["density_ortho_H2", "density_para_H2"]
-    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e3, 1e4, 2.0, 0.5]]
-    expected = apart.predict([[50.0, 1e3, 1e4, column, 2.0, 0.5]])
-    assert_allclose(both.predict(theta), expected)
+    expected = radex.predict([[50.0, 1e4, 1e-5, COLUMN, 2.0, 0.5]])
+    assert_allclose(model.predict([[*CHEMISTRY, 1e-5, 2.0, 0.5]]), expected)
+    prior = chemical_prior(model=model)
+    assert prior.names == model.parameter_names
+    assert prior.units == model.parameter_units
+    assert prior.select(prior.names[:6]) == chemical_prior().select(prior.names[:6])
+    with pytest.raises(TypeError, match="`model` must be a model of gas itself"):
+        chemical_prior(model=model.parameter_names)
+
+
+@pytest.mark.parametrize("ratio", ["thermal", 0.5, "free"])
+def test_kinds_of_hydrogen_are_parts_of_that_of_chemistry(ratio):
+    """CO with o- and p-H2 apart is CO with H2 of the same ratio."""
+    apart = RadexModel(["CO(3-2)"], partners=("o-H2", "p-H2"))
+    one = RadexModel(["CO(3-2)"], ortho_para_ratio=ratio)
+    abundances = Abundances(CO=-8.0)
+    theta = [[*CHEMISTRY, *[0.7] * (ratio == "free"), 2.0, 0.5]]
+    models = [
+        ChemicalModel(abundances, apart, ortho_para_ratio=ratio),
+        ChemicalModel(abundances, one),
+    ]
+    assert models[0].parameter_names == models[1].parameter_names
+    assert_allclose(models[0].predict(theta), models[1].predict(theta), rtol=1e-9)
+    wrong = ChemicalModel(abundances, one, ortho_para_ratio=3.0)
+    with pytest.raises(ValueError, match="neither o-H2 nor p-H2 apart; set it in"):
+        wrong.predict(theta)
+    wrong = ChemicalModel(abundances, apart, ortho_para_ratio="normal")
+    with pytest.raises(ValueError, match="'ortho_para_ratio' parameter"):
+        wrong.predict(theta)
+
+
+@pytest.mark.parametrize("electrons", ["density", "fraction"])
+@pytest.mark.parametrize("molecules", [None, 0.4])
+def test_partners_that_chemistry_predicts(ion, electrons, molecules):
+    """Their densities are its own, per hydrogen nucleus; none is a parameter."""
+    radex = model(ion, ("H2", "H", "e"), electrons=electrons)
+    known = {"H": -1.0, "E_": -4.0, "X+": -8.0}
+    known |= {} if molecules is None else {"H2": np.log10(molecules)}
+    chemical = ChemicalModel(Abundances(**known), radex)
+    assert chemical.parameter_names[6:] == ["line_width", "filling_factor"]
+    nuclei = 1e4 / (molecules or 0.5)
+    density = {"H": 0.1 * nuclei, "e": 1e-4 * nuclei}
+    if electrons == "fraction":
+        density["e"] /= 1e4 + density["H"]
+    gas = [50.0, 1e4, density["H"], density["e"], COLUMN, 2.0, 0.5]
+    theta = [[*CHEMISTRY, 2.0, 0.5]]
+    intensity, std = chemical.predict(theta, return_std=True)
+    assert_allclose(intensity, radex.predict([gas]))
+    # the column and each of the partners are uncertain by themselves
+    moved = np.array([gas] * 3)
+    moved[0, 4] *= 10**0.01
+    moved[1, 2] *= 10**0.01
+    if electrons == "fraction":
+        moved[1, 3] *= (1e4 + density["H"]) / (1e4 + moved[1, 2])
+    moved[2, 3] *= 10**0.01
+    change = radex.predict(moved) - intensity
+    assert_allclose(std[0], np.sqrt((change**2).sum(axis=0)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("phases", [1, 2])
