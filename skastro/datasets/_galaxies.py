@@ -7,6 +7,7 @@ from ._priors import chemical_prior, gas_prior
 
 _LINES = ["CO(3-2)", "CO(6-5)", "HCN(4-3)", "HCO+(4-3)", "CS(7-6)"]
 
+
 def load_ngc1068():
     """Load the line intensities of the galaxy NGC 1068, East Knot.
 

@@ -258,9 +258,7 @@ def _of_sources(model):
         own = {
             "temperature": temperature,
             "dilution": LogUniform(1e-3, 1, label=rf"$W_\mathrm{{{name}}}$"),
-            "optical_depth": LogUniform(
-                1e-4, 10, label=rf"$\tau_\mathrm{{{name}}}$"
-            ),
+            "optical_depth": LogUniform(1e-4, 10, label=rf"$\tau_\mathrm{{{name}}}$"),
             "beta": Uniform(1, 2.5, label=rf"$\beta_\mathrm{{{name}}}$"),
         }
         priors |= {f"{source.name}_{key}": prior for key, prior in own.items()}

@@ -56,7 +56,8 @@ class RadexModel(LineModel):
     electrons : {"density", "fraction"}, default="density"
         With ``"fraction"``, ``electron_fraction`` is the parameter in place of
         ``density_e``: their density over that of H2, of whatever kind, and H. It is
-        per molecule in molecular gas, as in [2]_, and per atom in atomic gas.
+        per molecule in molecular gas, as in [2]_, and per atom in atomic gas, and at
+        most 2.4, with fully ionised hydrogen and helium.
     ortho_para_ratio : {"thermal", "free"} or float, default="thermal"
         Ratio of ortho- to para-H2 where a file tells them apart and ``partners`` does
         not: thermal, but at most 3, as in RADEX; fixed; or the parameter
@@ -293,7 +294,8 @@ class RadexModel(LineModel):
                         f" {int(outside.sum())} of {len(temperature)} temperatures lie"
                         f" outside, such as {temperature[outside][0]:g} K; narrow the"
                         " temperatures, give a molecule file that covers them, or hold"
-                        ' the rates at the ends of their table: rate_extrapolation="hold".'
+                        " the rates at the ends of their table:"
+                        ' rate_extrapolation="hold".'
                     )
                 ranges.append(f"{name} with {partner} ({lower:g} to {upper:g} K)")
         if ranges:
