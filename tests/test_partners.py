@@ -26,6 +26,7 @@ from skastro.molecular import (
     read_lamda,
 )
 from skastro.retrieval import BayesianRetrieval
+from skastro.retrieval._forward_model import ForwardModel
 
 #: An ion of two levels, 4 cm^-1 apart, with rates for five partners. Those of H+ are
 #: for 100 K alone.
@@ -587,6 +588,38 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
         retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
     assert len(said) == 1
     assert radex.rate_extrapolation == "hold"
+
+
+@pytest.mark.parametrize("wrap", ["alone", "phases", "chemistry"])
+def test_no_model_is_solved_that_cannot_warn(ion, monkeypatch, wrap):
+    """A retrieval asks a design of its prior for warnings; not where there are none."""
+    asked = []
+
+    def dark(self, theta, return_std=False):
+        asked.append(len(theta))
+        return np.zeros((len(theta), len(self.lines))), None
+
+    monkeypatch.setattr(RadexModel, "_intensity", dark)
+
+    def n_asked(radex):
+        asked.clear()
+        forward, prior = radex, gas_prior(model=radex)
+        if wrap == "phases":
+            forward = MultiPhaseModel(radex, 2)
+            prior = forward.prior(prior)
+        elif wrap == "chemistry":
+            species = dict.fromkeys(radex._resolved()[1], -8.0)
+            forward = ChemicalModel(Abundances(**species), radex)
+            prior = chemical_prior(model=forward)
+        ForwardModel(forward, prior)
+        return sum(asked)
+
+    held = {"rate_extrapolation": "hold"}
+    assert n_asked(RadexModel(["CO(3-2)"])) == 0
+    assert n_asked(RadexModel(["CN(1_0.5-0_0.5)"], overlap="ignore")) == 0
+    assert n_asked(model(ion, ("H2",), populations="lte", **held)) == 0
+    assert n_asked(RadexModel(["CN(1_0.5-0_0.5)"])) >= 512
+    assert n_asked(model(ion, ("H2",), **held)) >= 512
 
 
 def test_parameters_are_kept_as_they_are():
