@@ -32,13 +32,7 @@ def case(name, n_models, seed):
         settings["electrons"] = "fraction"
     # lines up to 100 km/s wide, some of which overlap
     radex = RadexModel(lines, overlap="ignore", **settings)
-    prior = gas_prior(
-        parameters=[n.replace("_OH", "_CN") for n in radex.parameter_names]
-    )
-    parameters = {
-        own: prior[known]
-        for own, known in zip(radex.parameter_names, prior.names, strict=True)
-    }
+    parameters = gas_prior(model=radex).parameters
     parameters["temperature"] = Uniform(*temperatures, "K")
     parameters["filling_factor"] = Uniform(1e-3, 1)
     space = ParameterSpace(parameters)

@@ -9,7 +9,13 @@ from sklearn.linear_model import Ridge
 
 from skastro.emulation import EmulatorRegressor
 from skastro.io import load_estimator, save_estimator
-from skastro.molecular import RadexEmulator
+from skastro.molecular import (
+    BlackBody,
+    Dust,
+    ModifiedBlackBody,
+    RadexEmulator,
+    TabulatedField,
+)
 
 RNG = np.random.default_rng(0)
 X = RNG.uniform(-1, 1, (80, 3))
@@ -58,6 +64,43 @@ def test_radex_emulator_comes_back(tmp_path, co_emulator, co_design_space):
     assert repr(again) == repr(co_emulator)
     with pytest.raises(ValueError, match="log10 temperature"):
         again.predict([[500.0, 1e5, 1e16, 10.0, 1.0]])
+
+
+def test_radiation_and_dust_come_back(tmp_path):
+    settings = {
+        "partners": ("H2", "e"),
+        "radiation": [
+            BlackBody(np.float32(2.5), dilution="free", behind=False),
+            ModifiedBlackBody("free", 0.1, np.float64(345.0), name="torus"),
+            TabulatedField(np.array([1.0, 1e5]), np.array([1e-18, 0.1 / 3]), 0.5),
+        ],
+        "dust": Dust("free", 0.1, 345.0),
+    }
+    emulator = RadexEmulator(
+        ["CN(1_1.5-0_0.5)"], EmulatorRegressor((4,), max_epochs=1), **settings
+    )
+    names, rng = emulator.parameter_names, np.random.default_rng(0)
+    theta = rng.uniform(0.5, 1.0, (60, len(names)))
+    theta[:, names.index("temperature")] *= 100
+    save_estimator(emulator.fit(theta, theta[:, :1]), tmp_path / "dusty")
+    again = load_estimator(tmp_path / "dusty")
+    assert again.parameter_names == names
+    assert again.parameter_units == emulator.parameter_units
+    assert_array_equal(again.predict(theta), emulator.predict(theta))
+    assert again.dust == emulator.dust
+    assert again.radiation[:2] == settings["radiation"][:2]
+    table, own = again.radiation[2], settings["radiation"][2]
+    assert_array_equal(table.frequency, own.frequency)
+    assert_array_equal(table.intensity, own.intensity)
+    assert (table.dilution, table.name, table.behind) == (0.5, "table", True)
+    assert clone(again).fit(theta, theta[:, :1]).parameter_names == names
+
+    class Lamp(BlackBody):
+        """Code, which the file cannot hold."""
+
+    emulator.set_params(radiation=[Lamp("free"), *settings["radiation"][1:]])
+    with pytest.raises(TypeError, match="has radiation="):
+        save_estimator(emulator, tmp_path / "lamp")
 
 
 def test_what_cannot_be_saved(tmp_path):

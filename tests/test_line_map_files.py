@@ -512,6 +512,35 @@ def test_a_blank_pixel_stays_as_large_as_it_is(grid):
     assert_allclose(holed_map[far], theirs[far], atol=1e-9)
 
 
+@pytest.mark.parametrize("shift", [(0.5, 0), (0, -0.5), (0.5, 0.5), (0.4375, 0.125)])
+def test_edges_along_rows_of_pixels_are_straight(shift):
+    """Of the image, and of a blank part: rounding does not decide pixel by pixel."""
+    plane = np.ones((40, 30))
+    holed = plane.copy()
+    holed[10:20, 5:15] = np.nan
+    wcs = celestial(plane.shape)
+    wcs.wcs.crpix += shift
+    data = read_line_maps(
+        {"whole": image(plane, None), "holed": image(holed, None)},
+        beam="keep",
+        reference=(wcs, plane.shape),
+    )
+    whole, blank = np.isnan(data.X.T.reshape(2, *plane.shape))
+    # along each row and column as along the next
+    outside = whole.all(axis=0)[None, :] | whole.all(axis=1)[:, None]
+    assert np.array_equal(whole, outside)
+    hole = blank & ~whole
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    # but for corners, of which a quarter is blank
+    assert hole[np.ix_(rows[1:-1], columns)].all()
+    assert hole[np.ix_(rows, columns[1:-1])].all()
+    # a pixel that lies half in the image is no better than one half in a blank part
+    for axis, offset in ((1, shift[0]), (0, shift[1])):
+        lost = whole.all(axis=1 - axis).sum()
+        assert lost == (1 if abs(offset) == 0.5 else 0)
+    assert abs(rows.size - 10) + abs(columns.size - 10) <= 2
+
+
 def test_large_blanks_keep_their_area():
     rng = np.random.default_rng(0)
     y, x = np.mgrid[:60, :60]

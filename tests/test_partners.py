@@ -11,18 +11,22 @@ from scipy.sparse.csgraph import connected_components
 from sklearn.base import clone
 from sklearn.ensemble import ExtraTreesRegressor
 
-from skastro.datasets import gas_prior
+from skastro.datasets import chemical_prior, gas_prior
 from skastro.emulation import ExtrapolationWarning
 from skastro.molecular import (
+    BlackBody,
     ChemicalModel,
+    Dust,
     LineRatioModel,
+    ModifiedBlackBody,
     MultiPhaseModel,
     RadexEmulator,
     RadexModel,
+    TabulatedField,
     read_lamda,
 )
-from skastro.parameter_space import LogUniform, ParameterSpace
 from skastro.retrieval import BayesianRetrieval
+from skastro.retrieval._forward_model import ForwardModel
 
 #: An ion of two levels, 4 cm^-1 apart, with rates for five partners. Those of H+ are
 #: for 100 K alone.
@@ -190,7 +194,7 @@ def test_temperatures_beyond_the_rates(ion):
     beyond = r"rates of X\+ with H cover 20 to 200 K, but 1 of 3 temperatures .* 15 K"
     with pytest.raises(ValueError, match=beyond):
         model(ion, ("H", "e")).predict(theta)
-    held = model(ion, ("H", "e"), extrapolation="hold")
+    held = model(ion, ("H", "e"), rate_extrapolation="hold")
     with pytest.warns(ExtrapolationWarning, match=r"1 of 3 models .* \(20 to 200 K\)"):
         assert np.isfinite(held.predict(theta)).all()
     with pytest.warns(ExtrapolationWarning, match="H "):
@@ -204,7 +208,7 @@ def test_temperatures_beyond_the_rates(ion):
         partners=("H2", "H+"),
         missing_rates="ignore",
         molecules={"X+": ion},
-        extrapolation="hold",
+        rate_extrapolation="hold",
     )
     with pytest.warns(ExtrapolationWarning) as caught:
         many.predict([[250.0, 1e3, 1.0, 1e3, 1e15, 1.0, 1.0]])
@@ -220,7 +224,7 @@ def test_a_table_of_one_temperature(ion):
     assert_allclose(ratio(solution), expected, rtol=1e-6)
     with pytest.raises(ValueError, match=r"X\+ with H\+ are for 100 K alone, but 1 of"):
         protons.predict([[90.0, 2.0, 1e13, 1.0, 1.0]])
-    held = clone(protons).set_params(extrapolation="hold")
+    held = clone(protons).set_params(rate_extrapolation="hold")
     with pytest.warns(ExtrapolationWarning, match="rates at the ends"):
         solution = held.solve("X+", 40.0, column_density=1e3, **{"density_H+": 2.0})
     assert_allclose(ratio(solution), upper_to_lower(40.0, 2 * 7e-10), rtol=1e-6)
@@ -248,7 +252,7 @@ def test_a_table_of_one_temperature(ion):
         ),
         ({"ortho_para_ratio": -1}, ValueError, "'ortho_para_ratio' parameter"),
         ({"electrons": "few"}, ValueError, "'electrons' parameter"),
-        ({"extrapolation": "warn"}, ValueError, "'extrapolation' parameter"),
+        ({"rate_extrapolation": "warn"}, ValueError, "'rate_extrapolation' parameter"),
         ({"missing_rates": "warn"}, ValueError, "'missing_rates' parameter"),
     ],
 )
@@ -350,23 +354,75 @@ HCN = {
 
 @pytest.fixture(scope="module")
 def hcn_prior():
-    return gas_prior(parameters=RadexModel(**HCN).parameter_names)
+    return gas_prior(model=RadexModel(**HCN))
 
 
 def test_prior_of_a_model(hcn_prior):
     radex = RadexModel(**HCN)
     assert hcn_prior.names == radex.parameter_names
     assert [hcn_prior[n].unit for n in hcn_prior.names[:3]] == ["K", "cm-3", ""]
-    assert gas_prior(["CO"]) == gas_prior(parameters=gas_prior(["CO"]).names)
-    # those of a photodissociation region, all partners and sources with a range
-    everything = RadexModel(
-        ["CO(1-0)"],
-        partners=("o-H2", "p-H2", "H", "He", "H+", "e"),
-        missing_rates="ignore",
-    ).parameter_names
-    assert gas_prior(parameters=[*everything, "column_density_C+"])
-    with pytest.raises(ValueError, match="'electron_fractions', without a range here"):
-        gas_prior(parameters=["temperature", "electron_fractions"])
+    co = RadexModel(["CO(1-0)"], column_density="per line width")
+    assert gas_prior(["CO"]) == gas_prior(model=co)
+    for given in (radex.parameter_names, co.parameter_names[0]):
+        with pytest.raises(TypeError, match="`model` must be a model of gas itself"):
+            gas_prior(model=given)
+    with pytest.raises(TypeError, match="give a model of gas as `model`"):
+        gas_prior(co)
+    with pytest.raises(ValueError, match="several phases is the `prior` method"):
+        gas_prior(model=MultiPhaseModel(co, 2))
+
+
+@pytest.mark.parametrize("column_density", ["total", "per line width"])
+@pytest.mark.parametrize("wrap", [None, LineRatioModel, RadexEmulator])
+def test_prior_is_that_of_a_retrieval(ion, column_density, wrap):
+    """Of a model with all that can be free, in its units, whatever the names."""
+    settings = {
+        "column_density": column_density,
+        "partners": ("o-H2", "p-H2", "H", "He", "H+", "e"),
+        "radiation": [
+            BlackBody("free", "free", name="star"),
+            ModifiedBlackBody(*["free"] * 2, 345.0, *["free"] * 2, name="torus"),
+            TabulatedField([1, 1e5], [1e-18, 1e-18], "free", name="lamp"),
+        ],
+        "dust": Dust("free", "free", 345.0, "free", name="grains"),
+        "molecules": {"X+": ion},
+    }
+    lines = ["X+(1-0)", "CO(1-0)", "CO(2-1)", "SiO(1-0)"]
+    radex = RadexModel(lines, missing_rates="ignore", **settings)
+    forward = radex
+    if wrap is LineRatioModel:
+        forward = LineRatioModel(radex, [("CO(2-1)", "CO(1-0)")])
+    elif wrap is RadexEmulator:
+        forward = RadexEmulator(lines, ExtraTreesRegressor(), **settings)
+    prior = gas_prior(model=forward)
+    assert prior.names == forward.parameter_names
+    assert prior.units == forward.parameter_units
+    hot, cold = prior["star_temperature"].bounds, prior["torus_temperature"].bounds
+    assert hot[1] >= 5e4 > cold[1]
+    assert prior["grains_temperature"].bounds == cold
+    assert prior["lamp_dilution"].bounds[1] == 1.0
+    assert prior["torus_beta"].bounds == prior["grains_beta"].bounds == (1.0, 2.5)
+
+
+def test_prior_of_columns_spans_those_of_the_thesis():
+    """Total columns have the range of the table at line widths of 1 to 100 km/s."""
+    for kind in ("free", "chemical"):
+        total, narrow = (
+            gas_prior(
+                model=RadexModel(["CO(3-2)", "C(1-0)"], column_density=column_density),
+                column_densities=kind,
+            )
+            for column_density in ("total", "per line width")
+        )
+        widths = np.array(narrow["line_width"].bounds)
+        assert_allclose(
+            total["column_density_CO"].bounds,
+            # chemistry gives total columns, which the widest line has the lowest of
+            np.array(narrow["column_density_CO"].bounds)
+            * (widths if kind == "free" else widths[::-1]),
+        )
+    theta = total.sample_latin_hypercube(50, random_state=0)
+    assert np.isfinite(RadexModel(["CO(3-2)", "C(1-0)"]).predict(theta)).all()
 
 
 def test_emulator_learns_what_the_model_takes(hcn_prior):
@@ -430,47 +486,98 @@ def test_phases_and_ratios(hcn_prior):
 class Abundances:
     """Abundances per hydrogen nucleus that do not depend on anything."""
 
-    output_names = ["HCN"]
+    has_spread = True
+
+    def __init__(self, **log_abundances):
+        self.output_names = [name.replace("_", "-") for name in log_abundances]
+        self.values = list(log_abundances.values())
 
     def fit(self, X, y=None):
         return self
 
-    def predict(self, theta):
-        return np.full((len(theta), 1), -8.0)
+    def predict(self, theta, return_std=False):
+        mean = np.tile(self.values, (len(theta), 1))
+        return (mean, np.full_like(mean, 0.01)) if return_std else mean
+
+
+CHEMISTRY = [50.0, 1e4, 1.0, 5.0, 1.0, 1.0]
+COLUMN = 1e-8 * 1.6e21 * 5
 
 
 def test_chemistry_takes_partners_as_parameters():
+    """Those whose abundance it does not predict."""
     radex = RadexModel(**{**HCN, "column_density": "total"})
-    model = ChemicalModel(Abundances(), radex)
+    model = ChemicalModel(Abundances(HCN=-8.0), radex)
     assert model.parameter_names[6:] == [
         "electron_fraction",
         "line_width",
         "filling_factor",
     ]
     assert len(model.parameter_units) == len(model.parameter_names)
-    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e-5, 2.0, 0.5]]
-    column = 1e-8 * 1.6e21 * 5
-    expected = radex.predict([[50.0, 1e4, 1e-5, column, 2.0, 0.5]])
-    assert_allclose(model.predict(theta), expected)
-    apart = RadexModel(["CO(1-0)"], partners=("o-H2", "p-H2"))
-    abundances = Abundances()
-    abundances.output_names = ["CO"]
-    both = ChemicalModel(abundances, apart)
-    assert both.parameter_names[6:8] == ["density_ortho_H2", "density_para_H2"]
-    theta = [[50.0, 1e4, 1.0, 5.0, 1.0, 1.0, 1e3, 1e4, 2.0, 0.5]]
-    expected = apart.predict([[50.0, 1e3, 1e4, column, 2.0, 0.5]])
-    assert_allclose(both.predict(theta), expected)
+    expected = radex.predict([[50.0, 1e4, 1e-5, COLUMN, 2.0, 0.5]])
+    assert_allclose(model.predict([[*CHEMISTRY, 1e-5, 2.0, 0.5]]), expected)
+    prior = chemical_prior(model=model)
+    assert prior.names == model.parameter_names
+    assert prior.units == model.parameter_units
+    assert prior.select(prior.names[:6]) == chemical_prior().select(prior.names[:6])
+    with pytest.raises(TypeError, match="`model` must be a model of gas itself"):
+        chemical_prior(model=model.parameter_names)
+
+
+@pytest.mark.parametrize("ratio", ["thermal", 0.5, "free"])
+def test_kinds_of_hydrogen_are_parts_of_that_of_chemistry(ratio):
+    """CO with o- and p-H2 apart is CO with H2 of the same ratio."""
+    apart = RadexModel(["CO(3-2)"], partners=("o-H2", "p-H2"))
+    one = RadexModel(["CO(3-2)"], ortho_para_ratio=ratio)
+    abundances = Abundances(CO=-8.0)
+    theta = [[*CHEMISTRY, *[0.7] * (ratio == "free"), 2.0, 0.5]]
+    models = [
+        ChemicalModel(abundances, apart, ortho_para_ratio=ratio),
+        ChemicalModel(abundances, one),
+    ]
+    assert models[0].parameter_names == models[1].parameter_names
+    assert_allclose(models[0].predict(theta), models[1].predict(theta), rtol=1e-9)
+    wrong = ChemicalModel(abundances, one, ortho_para_ratio=3.0)
+    with pytest.raises(ValueError, match="neither o-H2 nor p-H2 apart; set it in"):
+        wrong.predict(theta)
+    wrong = ChemicalModel(abundances, apart, ortho_para_ratio="normal")
+    with pytest.raises(ValueError, match="'ortho_para_ratio' parameter"):
+        wrong.predict(theta)
+
+
+@pytest.mark.parametrize("electrons", ["density", "fraction"])
+@pytest.mark.parametrize("molecules", [None, 0.4])
+def test_partners_that_chemistry_predicts(ion, electrons, molecules):
+    """Their densities are its own, per hydrogen nucleus; none is a parameter."""
+    radex = model(ion, ("H2", "H", "e"), electrons=electrons)
+    known = {"H": -1.0, "E_": -4.0, "X+": -8.0}
+    known |= {} if molecules is None else {"H2": np.log10(molecules)}
+    chemical = ChemicalModel(Abundances(**known), radex)
+    assert chemical.parameter_names[6:] == ["line_width", "filling_factor"]
+    nuclei = 1e4 / (molecules or 0.5)
+    density = {"H": 0.1 * nuclei, "e": 1e-4 * nuclei}
+    if electrons == "fraction":
+        density["e"] /= 1e4 + density["H"]
+    gas = [50.0, 1e4, density["H"], density["e"], COLUMN, 2.0, 0.5]
+    theta = [[*CHEMISTRY, 2.0, 0.5]]
+    intensity, std = chemical.predict(theta, return_std=True)
+    assert_allclose(intensity, radex.predict([gas]))
+    # the column and each of the partners are uncertain by themselves
+    moved = np.array([gas] * 3)
+    moved[0, 4] *= 10**0.01
+    moved[1, 2] *= 10**0.01
+    if electrons == "fraction":
+        moved[1, 3] *= (1e4 + density["H"]) / (1e4 + moved[1, 2])
+    moved[2, 3] *= 10**0.01
+    change = radex.predict(moved) - intensity
+    assert_allclose(std[0], np.sqrt((change**2).sum(axis=0)), rtol=1e-6)
 
 
 @pytest.mark.parametrize("phases", [1, 2])
 def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     """A model that holds rates stays so inside phases, and does not warn each time."""
-    radex = model(ion, ("H", "e"), extrapolation="hold")
-    names = [n for n in radex.parameter_names if n != "column_density_X+"]
-    prior = gas_prior(parameters=names)
-    prior = ParameterSpace(
-        prior.parameters | {"column_density_X+": LogUniform(1e12, 1e16, "cm-2")}
-    )
+    radex = model(ion, ("H", "e"), rate_extrapolation="hold")
+    prior = gas_prior(model=radex)
     forward = radex if phases == 1 else MultiPhaseModel(radex, phases)
     if phases == 2:
         prior = forward.prior(prior)
@@ -480,13 +587,43 @@ def test_retrieval_holds_rates_without_a_word_a_batch(ion, phases):
     with pytest.warns(ExtrapolationWarning, match="Of a design of the prior") as said:
         retrieval.fit(forward.encode_lines(["X+(1-0)"]), [5.0], sigma=[1.0])
     assert len(said) == 1
-    assert radex.extrapolation == "hold"
+    assert radex.rate_extrapolation == "hold"
+
+
+@pytest.mark.parametrize("wrap", ["alone", "phases", "chemistry"])
+def test_no_model_is_solved_that_cannot_warn(ion, monkeypatch, wrap):
+    """A retrieval asks a design of its prior for warnings; not where there are none."""
+    asked = []
+
+    def dark(self, theta, return_std=False):
+        asked.append(len(theta))
+        return np.zeros((len(theta), len(self.lines))), None
+
+    monkeypatch.setattr(RadexModel, "_intensity", dark)
+
+    def n_asked(radex):
+        asked.clear()
+        forward, prior = radex, gas_prior(model=radex)
+        if wrap == "phases":
+            forward = MultiPhaseModel(radex, 2)
+            prior = forward.prior(prior)
+        elif wrap == "chemistry":
+            species = dict.fromkeys(radex._resolved()[1], -8.0)
+            forward = ChemicalModel(Abundances(**species), radex)
+            prior = chemical_prior(model=forward)
+        ForwardModel(forward, prior)
+        return sum(asked)
+
+    held = {"rate_extrapolation": "hold"}
+    assert n_asked(RadexModel(["CO(3-2)"])) == 0
+    assert n_asked(RadexModel(["CN(1_0.5-0_0.5)"], overlap="ignore")) == 0
+    assert n_asked(model(ion, ("H2",), populations="lte", **held)) == 0
+    assert n_asked(RadexModel(["CN(1_0.5-0_0.5)"])) >= 512
+    assert n_asked(model(ion, ("H2",), **held)) >= 512
 
 
 def test_parameters_are_kept_as_they_are():
     from pickle import dumps, loads
-
-    from skastro.molecular import BlackBody, TabulatedField
 
     settings = {
         "partners": ["p-H2", "o-H2"],

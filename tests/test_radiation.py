@@ -9,6 +9,7 @@ from skastro.molecular import (
     BlackBody,
     Dust,
     ModifiedBlackBody,
+    MultiPhaseModel,
     OverlapWarning,
     RadexModel,
     TabulatedField,
@@ -408,6 +409,12 @@ def test_thick_lines_that_overlap_are_told(hcn):
         (lambda: BlackBody(-3), ValueError, "`temperature` of BlackBody must be pos"),
         (lambda: BlackBody("hot"), ValueError, 'must be a number or "free", got'),
         (lambda: BlackBody(3, -1), ValueError, "`dilution` .* at least 0, got -1"),
+        (lambda: BlackBody(3, 2), ValueError, "at most 1, .* higher temperature"),
+        (
+            lambda: TabulatedField([1, 2], [1, 1], 2.0),
+            ValueError,
+            "`dilution` of TabulatedField must be at most 1, .* higher intensities",
+        ),
         (lambda: BlackBody(3, name=""), ValueError, "`name` of BlackBody"),
         (lambda: Dust(10, 0.1, 0.0), ValueError, "`frequency` of Dust must be pos"),
         (lambda: TabulatedField([1, 2], [1]), ValueError, "of one length"),
@@ -444,6 +451,45 @@ def test_bad_sources(make, error, message):
 def test_bad_settings(settings, error, message):
     with pytest.raises(error, match=message):
         RadexModel(["CO(1-0)"], **settings).predict([[50.0, 1e4, 1e16, 1.0, 1.0]])
+
+
+@pytest.mark.parametrize(
+    ("name", "highest", "message"),
+    [
+        (
+            "star_dilution",
+            1.0,
+            r"star_dilution`? must be in \[0, 1\], got 2.* part of the sky",
+        ),
+        (
+            "electron_fraction",
+            2.4,
+            r"electron_fraction`? must be in \[0, 2.4\], got 50.*electrons=.density",
+        ),
+    ],
+)
+def test_free_values_are_physical(name, highest, message):
+    """In theta as in the settings, of one phase, of several, and in `solve`."""
+    radex = RadexModel(
+        ["HCN(1-0)"],
+        partners=("H2", "e"),
+        electrons="fraction",
+        radiation=[BlackBody(30, "free", name="star")],
+    )
+    gas = {"temperature": 50.0, "density": 1e4, "electron_fraction": 1e-4}
+    gas |= {"star_dilution": 0.1, "column_density_HCN": 1e12}
+    gas |= {"line_width": 2.0, "filling_factor": 1.0}
+    assert list(gas) == radex.parameter_names
+    assert np.isfinite(radex.predict([list({**gas, name: highest}.values())])).all()
+    wrong = {**gas, name: 2.0 if highest == 1 else 50.0}
+    with pytest.raises(ValueError, match=message):
+        radex.predict([list(wrong.values())])
+    two = MultiPhaseModel(radex, 2, shared=())
+    with pytest.raises(ValueError, match=f"{name}_2 must be in"):
+        two.predict([[*gas.values(), *wrong.values()]])
+    given = {k: v for k, v in wrong.items() if k in radex.parameter_names[:4]}
+    with pytest.raises(ValueError, match=message):
+        radex.solve("HCN", column_density=1e12, **given)
 
 
 def test_quantities_in_sources():

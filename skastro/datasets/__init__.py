@@ -3,14 +3,10 @@
 from ._apogee import fetch_apogee
 from ._chemistry import load_uclchem_grid
 from ._clusters import make_open_clusters
-from ._galaxies import (
-    chemical_prior,
-    gas_prior,
-    load_ngc1068,
-    load_synthetic_galaxy,
-)
+from ._galaxies import load_ngc1068, load_synthetic_galaxy
 from ._line_formation import LineFormation
 from ._line_maps import make_line_maps
+from ._priors import chemical_prior, gas_prior
 from ._twins import make_twin_spectra
 
 __all__ = [

@@ -7,7 +7,14 @@ import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
 from ..emulation import EmulatorRegressor
-from ..molecular import AbundanceEmulator, RadexEmulator
+from ..molecular import (
+    AbundanceEmulator,
+    BlackBody,
+    Dust,
+    ModifiedBlackBody,
+    RadexEmulator,
+    TabulatedField,
+)
 
 _FORMAT = "skastro estimator 1"
 _ARRAYS = (
@@ -17,6 +24,10 @@ _ARRAYS = (
     "target_shift_",
     "target_scale_",
 )
+#: Settings of RadexEmulator that are objects, by the names of their classes.
+_SOURCES = {
+    kind.__name__: kind for kind in (BlackBody, Dust, ModifiedBlackBody, TabulatedField)
+}
 
 
 def save_estimator(estimator, path):
@@ -114,17 +125,33 @@ def _parameters(estimator, *skip):
             continue
         if isinstance(value, np.random.RandomState):
             value = None  # a generator's state is no part of a fitted emulator
-        if isinstance(value, np.generic):
-            value = value.item()
         try:
-            json.dumps(value)
+            kept[name] = json.loads(json.dumps(value, default=_plain))
         except TypeError:
             raise TypeError(
                 f"{type(estimator).__name__} has {name}={value!r}, which a file without"
                 " code cannot hold; pickle it, or fit without."
             ) from None
-        kept[name] = value
     return kept
+
+
+def _plain(value):
+    """Return what JSON can hold of a number or array, or of radiation and dust."""
+    if isinstance(value, np.generic | np.ndarray):
+        return value.tolist()
+    if _SOURCES.get(type(value).__name__) is type(value):
+        return {"class": type(value).__name__, **vars(value)}
+    raise TypeError
+
+
+def _source(value):
+    """Return radiation or dust of its description; nothing else has one."""
+    if isinstance(value, list):
+        return [_source(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    settings = dict(value)
+    return _SOURCES[settings.pop("class")](**settings)
 
 
 def _pack(estimator):
@@ -232,6 +259,8 @@ def _unpack_radex(description, arrays):
     parameters = description["parameters"]
     if "partners" in parameters:  # not in files of before there were any
         parameters["partners"] = tuple(parameters["partners"])
+    for name in ("radiation", "dust"):
+        parameters[name] = _source(parameters.get(name))
     estimator = RadexEmulator(estimator=template, **parameters)
     estimator.estimators_, estimator.domains_, estimator.gas_domains_ = {}, {}, {}
     for species, inner in description["estimators"].items():

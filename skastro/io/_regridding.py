@@ -16,6 +16,9 @@ _NEIGHBOURS = np.outer([1, 2, 1], [1, 2, 1]) / 16.0
 _POINTS = 4
 #: Pixels of a grid count as at most so many of an image's wide.
 _LARGEST = 16.0
+#: Rounding of positions, in pixels: whatever is nearer to an edge is on it, so that a
+#: row of pixels that lies along an edge is on one side of it.
+_ON_THE_EDGE = 1e-6
 
 
 def onto(image, common, target, wcs, shape, errors=False):
@@ -50,50 +53,51 @@ def onto(image, common, target, wcs, shape, errors=False):
 
 
 def _regridded(data, own, wcs, shape):
-    """Interpolate onto a grid; a pixel is blank if half of it lies in blank ones.
+    """Interpolate onto a grid; a pixel is blank if half of it is blank, or outside.
 
     To interpolate linearly takes four neighbours, so that a blank pixel would blank
     whatever lies between it and the next ones.
     """
     from reproject import reproject_interp
 
-    blank = np.isnan(data)
-    if not blank.any() or blank.all():
-        return reproject_interp(
-            (data, own), wcs, shape_out=shape, return_footprint=False
-        )
-    part, size = _blank_part(blank, own, wcs, shape)
-    filled = _filled(data, int(np.ceil(size / 2)) + 1)
+    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
+    x, y = own.world_to_pixel(wcs.pixel_to_world(columns, rows))
+    blank, part = np.isnan(data), np.zeros(shape)
+    if blank.any() and not blank.all():
+        part, size = _blank_part(blank, x, y)
+        data = _filled(data, int(np.ceil(size / 2)) + 1)
     regridded = reproject_interp(
-        (filled, own), wcs, shape_out=shape, return_footprint=False
+        (data, own), wcs, shape_out=shape, return_footprint=False
     )
-    regridded[part >= 0.5] = np.nan
+    outside = np.zeros(shape, dtype=bool)
+    for position, length in ((x, blank.shape[1]), (y, blank.shape[0])):
+        outside |= np.abs(position - (length - 1) / 2) > length / 2 - _ON_THE_EDGE
+    regridded[(part >= 0.5) | outside] = np.nan
     return regridded
 
 
-def _blank_part(blank, own, wcs, shape):
-    """Return what part of each pixel of a grid is blank, and their size in own pixels.
+def _blank_part(blank, x, y):
+    """Return what part of each pixel is blank, and how large they are.
 
-    What lies beyond the image is no part of it.
+    They are those of another grid, and ``x`` and ``y`` where they are among those of
+    ``blank``, whose size is 1. What lies beyond the image is no part of them.
     """
-    rows, columns = np.mgrid[: shape[0], : shape[1]].astype(float)
-    world = wcs.pixel_to_world(columns, rows)
-    x, y = own.world_to_pixel(world)
     # what a pixel's sides are, in pixels of the image
     steps = np.array([_gradient(axis) for axis in (x, y)])
     size = np.nanmedian(np.abs(steps).max(axis=(0, 1)))
     size = float(np.clip(np.nan_to_num(size), 1.0, _LARGEST))
-    n = _POINTS * int(np.ceil(size))
+    n = _POINTS * int(np.ceil(size - _ON_THE_EDGE))
     offsets = (np.arange(n) + 0.5) / n - 0.5
-    found, inside = np.zeros(shape), np.zeros(shape)
+    found, inside = np.zeros(x.shape), np.zeros(x.shape)
     for down in offsets:
         for right in offsets:
-            i = np.round(y + down * steps[1][0] + right * steps[1][1])
-            j = np.round(x + down * steps[0][0] + right * steps[0][1])
+            i = y + down * steps[1][0] + right * steps[1][1]
+            j = x + down * steps[0][0] + right * steps[0][1]
+            i, j = (np.floor(axis + 0.5 + _ON_THE_EDGE) for axis in (i, j))
             there = (i >= 0) & (i < blank.shape[0]) & (j >= 0) & (j < blank.shape[1])
             found[there] += blank[i[there].astype(int), j[there].astype(int)]
             inside += there
-    return np.divide(found, inside, out=np.zeros(shape), where=inside > 0), size
+    return np.divide(found, inside, out=np.zeros(x.shape), where=inside > 0), size
 
 
 def _gradient(values):

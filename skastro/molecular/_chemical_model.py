@@ -1,15 +1,21 @@
 """Line intensities of a gas whose abundances follow from its chemistry."""
 
+from numbers import Real
+
 import numpy as np
 
 from ..utils.cloning import clone_around
 from ..utils.predictive_spread import has_spread
-from ..utils.sklearn_names import HasMethods, StrOptions
+from ..utils.sklearn_names import HasMethods, Interval, StrOptions
 from ..utils.suggestions import closest
 from ._chemistry import CHEMICAL_PARAMETERS
 from ._constants import HYDROGEN_PER_EXTINCTION
 from ._derived import quiet
 from ._gas import GasModel
+from ._partners import DENSITY_NAMES, FRACTION, HYDROGEN, RATIO, Partners
+
+#: How chemistry spells the partners whose abundance it may predict, in upper case.
+_SPELLINGS = {"H": ("H",), "He": ("HE",), "H+": ("H+",), "e": ("E-", "E")}
 
 
 class ChemicalModel(GasModel):
@@ -30,6 +36,10 @@ class ChemicalModel(GasModel):
         in ``output_names``, such as a fitted :class:`AbundanceEmulator`.
     radiative_transfer : RadexModel or fitted RadexEmulator
         Makes intensities of them. Its species must be among those of ``abundances``.
+    ortho_para_ratio : {"thermal", "free"} or float, default="thermal"
+        Of H2, where o-H2 and p-H2 are partners of ``radiative_transfer`` apart:
+        thermal, but at most 3; fixed; or the parameter ``ortho_para_ratio``. Where H2
+        is one partner, that of ``radiative_transfer`` counts.
     extrapolation : {"raise", "warn", "nan", "ignore"}, default="raise"
         What to do with gas, or with columns that follow from it, outside the range
         that either emulator has learned: raise, predict with a warning, predict NaN,
@@ -48,6 +58,14 @@ class ChemicalModel(GasModel):
     Notes
     -----
     ``predict`` works without ``fit``: there is nothing left to learn.
+
+    Densities of collision partners follow from the chemistry as far as it knows them.
+    Its ``density`` is that of H2, of which o-H2 and p-H2 are the parts that
+    ``ortho_para_ratio`` gives them. Where H, He, H+ or electrons (``"E-"``) are among
+    the species of ``abundances``, their densities, or the electron fraction, are
+    :math:`n(X) = n(\mathrm{H_2})\, x(X) / x(\mathrm{H_2})`; :math:`x(\mathrm{H_2})` is
+    1/2, all hydrogen in molecules, if H2 is not among them. Those that are not among
+    them are parameters: to have one free, leave it out of ``abundances``.
 
     References
     ----------
@@ -71,12 +89,24 @@ class ChemicalModel(GasModel):
     _parameter_constraints: dict = {
         "abundances": [HasMethods(["predict"])],
         "radiative_transfer": [HasMethods(["predict"])],
+        "ortho_para_ratio": [
+            Interval(Real, 0, None, closed="left"),
+            StrOptions({"thermal", "free"}),
+        ],
         "extrapolation": [StrOptions({"raise", "warn", "nan", "ignore"})],
     }
 
-    def __init__(self, abundances, radiative_transfer, *, extrapolation="raise"):
+    def __init__(
+        self,
+        abundances,
+        radiative_transfer,
+        *,
+        ortho_para_ratio="thermal",
+        extrapolation="raise",
+    ):
         self.abundances = abundances
         self.radiative_transfer = radiative_transfer
+        self.ortho_para_ratio = ortho_para_ratio
         self.extrapolation = extrapolation
 
     @property
@@ -91,9 +121,31 @@ class ChemicalModel(GasModel):
         return [*CHEMICAL_PARAMETERS.values(), *beside, "km / s", ""]
 
     def _beside(self):
-        """Return what radiative transfer takes beside what chemistry does."""
-        shared = getattr(self.radiative_transfer, "_shared_parameters", dict)()
-        return {k: v for k, v in shared.items() if k not in CHEMICAL_PARAMETERS}
+        """Return what radiative transfer takes beside what chemistry says."""
+        partners = self.radiative_transfer._partners().names
+        apart = [name for name in partners if name in ("o-H2", "p-H2")]
+        if self.ortho_para_ratio != "thermal" and not apart:
+            raise ValueError(
+                f"`ortho_para_ratio` is {self.ortho_para_ratio!r}, but the partners of"
+                f" `radiative_transfer`, {partners}, have neither o-H2 nor p-H2 apart;"
+                " set it in `radiative_transfer`, or leave it thermal here."
+            )
+        known = {DENSITY_NAMES[name] for name in [*apart, *self._predicted()]}
+        known |= {FRACTION} if "e" in self._predicted() else set()
+        shared = self.radiative_transfer._shared_parameters()
+        beside = {k: v for k, v in shared.items() if k not in known}
+        beside |= {RATIO: ""} if self.ortho_para_ratio == "free" else {}
+        return {k: v for k, v in beside.items() if k not in CHEMICAL_PARAMETERS}
+
+    def _predicted(self):
+        """Return where partners beside H2 stand among the abundances, if they do."""
+        known = [name.upper() for name in self.abundances.output_names]
+        return {
+            partner: known.index(name)
+            for partner in self.radiative_transfer._partners().names
+            for name in _SPELLINGS.get(partner, ())
+            if name in known
+        }
 
     @property
     def output_names(self):
@@ -165,14 +217,37 @@ class ChemicalModel(GasModel):
         return model.predict(theta[:, :6])[:, self._species()]
 
     def _gas(self, theta, log_abundance):
-        """Return what radiative transfer takes: columns in place of chemistry."""
+        """Return what radiative transfer takes: columns in place of chemistry.
+
+        The abundances are those of all species that chemistry predicts.
+        """
         extinction, line_width = theta[:, [3]], theta[:, [-2]]
-        column = 10.0**log_abundance * HYDROGEN_PER_EXTINCTION * extinction
+        abundance = 10.0**log_abundance
+        column = abundance[:, self._species()] * HYDROGEN_PER_EXTINCTION * extinction
         if self.radiative_transfer.column_density == "per line width":
             column = column / line_width
-        own = list(self.parameter_names)
-        shared = [own.index(n) for n in self.radiative_transfer._shared_parameters()]
-        return np.hstack([theta[:, shared], column, theta[:, -2:]])
+        gas = dict(zip(self.parameter_names, theta.T, strict=True))
+        gas |= self._densities(gas, abundance)
+        shared = [gas[name] for name in self.radiative_transfer._shared_parameters()]
+        return np.column_stack([*shared, column, theta[:, -2:]])
+
+    def _densities(self, gas, abundance):
+        """Return what chemistry says of partners, by the names of parameters."""
+        partners, molecular = self.radiative_transfer._partners(), gas["density"]
+        ratio = Partners(("H2",), "density", self.ortho_para_ratio).ratio(gas)
+        densities = {
+            "o-H2": molecular * ratio / (1 + ratio),
+            "p-H2": molecular / (1 + ratio),
+        }
+        known = list(self.abundances.output_names)
+        molecules = abundance[:, known.index("H2")] if "H2" in known else 0.5
+        for partner, i in self._predicted().items():
+            densities[partner] = molecular * abundance[:, i] / molecules
+        found = {DENSITY_NAMES[name]: value for name, value in densities.items()}
+        if partners.electrons == "fraction" and "e" in densities:
+            hydrogen = [DENSITY_NAMES[n] for n in partners.names if n in HYDROGEN]
+            found[FRACTION] = densities["e"] / sum((gas | found)[n] for n in hydrogen)
+        return found
 
     def _inside(self, theta, gas):
         """Whether both parts may be asked, for checked gas."""
@@ -197,7 +272,7 @@ class ChemicalModel(GasModel):
         """
         theta = self._check_theta(X)
         log_abundance = quiet(self.abundances).predict(theta[:, :6])
-        return self._inside(theta, self._gas(theta, log_abundance[:, self._species()]))
+        return self._inside(theta, self._gas(theta, log_abundance))
 
     def predict(self, theta, return_std=False):
         """Predict line intensities.
@@ -209,7 +284,8 @@ class ChemicalModel(GasModel):
             temperature [K], density of H2 [cm^-3], metallicity [solar], visual
             extinction [mag], radiation field [Draine], cosmic-ray ionisation rate
             [1.3e-17 s^-1], whatever radiative transfer takes beside them, such as
-            other partners' densities, line width [km/s], filling factor.
+            densities of partners that chemistry does not predict, line width [km/s],
+            filling factor.
         return_std : bool, default=False
             Whether to return the emulators' uncertainty too: that of the abundances,
             carried through radiative transfer, and its own.
@@ -227,23 +303,22 @@ class ChemicalModel(GasModel):
             If a value is not physical, outside the range of an emulator while
             ``extrapolation`` is ``"raise"``, or a spread is asked of what has none.
         """
+        self._validate_params()
         theta = self._check_theta(theta)
         if return_std and not self.has_spread:
             raise ValueError(
                 "`return_std=True` needs an ensemble of emulators as `abundances` or"
                 " in `radiative_transfer`."
             )
-        species, chemistry = self._species(), theta[:, :6]
+        chemistry = theta[:, :6]
         spread_of_abundances = return_std and has_spread(self.abundances)
         # the parts raise or warn themselves; NaN of the one is no gas for the other
         policy = "ignore" if self.extrapolation == "nan" else self.extrapolation
         model = quiet(self.abundances, policy)
         if spread_of_abundances:
             log_abundance, log_std = model.predict(chemistry, return_std=True)
-            log_std = log_std[:, species]
         else:
             log_abundance = model.predict(chemistry)
-        log_abundance = log_abundance[:, species]
         gas = self._gas(theta, log_abundance)
         transfer = quiet(self.radiative_transfer, policy)
         std = 0.0
@@ -252,10 +327,14 @@ class ChemicalModel(GasModel):
         else:
             intensity = transfer.predict(gas)
         if spread_of_abundances:
-            # each line sees its own species' column alone, so all move at once
-            moved = self._gas(theta, log_abundance + log_std)
-            moved = quiet(self.radiative_transfer).predict(moved)
-            std = np.hypot(std, moved - intensity)
+            # each line sees its own species' column alone, so all of these move at
+            # once, but each partner by itself
+            for together in [self._species(), *self._predicted().values()]:
+                moved = log_abundance.copy()
+                moved[:, together] += log_std[:, together]
+                moved = self._gas(theta, moved)
+                moved = quiet(self.radiative_transfer).predict(moved)
+                std = np.hypot(std, moved - intensity)
         if self.extrapolation == "nan":
             intensity[~self._inside(theta, gas)] = np.nan
         return (intensity, std) if return_std else intensity

@@ -5,15 +5,6 @@ import copy
 from ..utils.cloning import clone_around
 from ..utils.predictive_spread import has_spread
 from ._gas import GasModel
-from ._radex import RadexModel
-
-
-def minds_domain(model):
-    """Whether `extrapolation` of a model speaks of what an emulator has learned.
-
-    That of :class:`RadexModel` speaks of collision rates, and stays as it is.
-    """
-    return hasattr(model, "extrapolation") and not isinstance(model, RadexModel)
 
 
 def quiet(model, policy="ignore"):
@@ -31,7 +22,7 @@ def quiet(model, policy="ignore"):
     model : object
         Itself, if it has none.
     """
-    if not minds_domain(model):
+    if not hasattr(model, "extrapolation"):
         return model
     model = copy.copy(model)
     model.extrapolation = policy
@@ -52,7 +43,7 @@ class DerivedModel(GasModel):
     @property
     def extrapolation(self):
         """What ``model`` does outside its range; set it there."""
-        return self.model.extrapolation if minds_domain(self.model) else "ignore"
+        return getattr(self.model, "extrapolation", "ignore")
 
     @extrapolation.setter
     def extrapolation(self, policy):

@@ -1,6 +1,7 @@
 """What all models of gas share: named parameters with units, and named lines."""
 
 import re
+from typing import NamedTuple
 
 import numpy as np
 from sklearn.base import RegressorMixin
@@ -9,27 +10,70 @@ from ..utils.arrays import is_table, plain, refuse_units
 from ..utils.estimator import SkastroEstimator
 from ..utils.suggestions import closest
 
-#: Ends of the names of parameters that may be 0 beside those of partners.
-_MAY_BE_ZERO = ("_dilution", "_optical_depth", "_beta")
+#: Electrons per molecule of hydrogen if all of it and of its helium, 0.1 per nucleus,
+#: were ionised.
+_MOST_ELECTRONS = 2.4
 
 
-def _zeros_allowed(names):
-    """Tell which parameters may be 0: what the gas can be without.
+class _Domain(NamedTuple):
+    """The values that a parameter can have, from 0 on."""
 
-    Densities may, if there is more than one.
+    zero: bool = False
+    highest: float = np.inf
+    #: what would do for higher ones
+    remedy: str = ""
+
+    def wrong(self, values):
+        """Tell which values it cannot have."""
+        lowest = values >= 0 if self.zero else values > 0
+        return ~(np.isfinite(values) & lowest & (values <= self.highest))
+
+    def __str__(self):
+        if np.isinf(self.highest):
+            return f"{'at least 0' if self.zero else 'positive'} and finite"
+        return f"in {'[' if self.zero else '('}0, {self.highest:g}]"
+
+
+#: Domains by the ends of names.
+_DOMAINS = {
+    "filling_factor": _Domain(zero=True, highest=1.0),
+    "_dilution": _Domain(
+        zero=True,
+        highest=1.0,
+        remedy=(
+            " It is the part of the sky that a source fills; a brighter one is hotter,"
+            " or has a table of higher intensities."
+        ),
+    ),
+    "electron_fraction": _Domain(
+        zero=True,
+        highest=_MOST_ELECTRONS,
+        remedy=(
+            " It is per H2 and H; with fully ionised hydrogen and helium it is"
+            f" {_MOST_ELECTRONS}. In ionised gas their density is the parameter to"
+            ' take: electrons="density".'
+        ),
+    ),
+    "ortho_para_ratio": _Domain(zero=True),
+    "_optical_depth": _Domain(zero=True),
+    "_beta": _Domain(zero=True),
+}
+
+
+def _domains(names):
+    """Return the domains of parameters; what the gas can be without may be 0.
+
+    So may densities, if there is more than one.
     """
     plain_names = [re.sub(r"_\d+$", "", name) for name in names]  # without the phase
-    n_densities = len({n for n in plain_names if n.split("_")[0] == "density"})
-    allowed = []
+    densities = {n for n in plain_names if n.split("_")[0] == "density"}
+    of_density = _Domain(zero=len(densities) > 1)
+    domains = []
     for name in plain_names:
-        if name.split("_")[0] == "density":
-            allowed.append(n_densities > 1)
-        else:
-            allowed.append(
-                name in ("electron_fraction", "ortho_para_ratio")
-                or name.endswith(_MAY_BE_ZERO)
-            )
-    return np.array(allowed, dtype=bool)
+        found = [domain for end, domain in _DOMAINS.items() if name.endswith(end)]
+        domain = of_density if name in densities else _Domain()
+        domains.append(found[0] if found else domain)
+    return domains
 
 
 def check_gas(theta, names, units):
@@ -41,9 +85,9 @@ def check_gas(theta, names, units):
         Gas properties; a data frame or table is put into order by its names, and
         columns that carry units are converted.
     names : list of str
-        Names of the columns. Those that begin with ``filling_factor`` must lie in
-        [0, 1]; what a gas can be without, such as electrons beside hydrogen, may be 0;
-        all others must be positive and finite.
+        Names of the columns. Filling factors and dilutions must lie in [0, 1],
+        electron fractions in [0, 2.4]; what a gas can be without, such as electrons
+        beside hydrogen, may be 0; all others must be positive and finite.
     units : list of str
         Their units.
 
@@ -83,18 +127,16 @@ def check_gas(theta, names, units):
             f"`theta` must have shape (n_models, {len(names)}), got {theta.shape};"
             f" its columns are {names}."
         )
-    zero = _zeros_allowed(names)
-    wrong = ~np.isfinite(theta) | (theta < 0.0) | ((theta == 0.0) & ~zero)
-    factors = [i for i, name in enumerate(names) if name.startswith("filling_factor")]
-    wrong[:, factors] = ~((theta[:, factors] >= 0.0) & (theta[:, factors] <= 1.0))
+    domains = _domains(names)
+    wrong = [domain.wrong(theta[:, i]) for i, domain in enumerate(domains)]
+    wrong = np.stack(wrong, axis=1)
     if wrong.any():
         row, column = np.argwhere(wrong)[0]
-        domain = "at least 0 and finite" if zero[column] else "positive and finite"
-        domain = "in [0, 1]" if column in factors else domain
+        domain = domains[column]
         raise ValueError(
             f"`theta` has {int(wrong.sum())} impossible values; {names[column]}"
             f" must be {domain}, got {theta[row, column]} in row {row}. Parameters"
-            " are linear, not logarithms."
+            f" are linear, not logarithms.{domain.remedy}"
         )
     return theta
 
@@ -132,15 +174,13 @@ def check_values(given, units):
     arrays = np.broadcast_arrays(
         *(np.atleast_1d(np.asarray(given[name], dtype=float)) for name in units)
     )
-    for name, values, zero in zip(
-        units, arrays, _zeros_allowed(list(units)), strict=True
-    ):
-        wrong = ~(np.isfinite(values) & ((values > 0) | (zero & (values == 0))))
+    for name, values, domain in zip(units, arrays, _domains(list(units)), strict=True):
+        wrong = domain.wrong(values)
         if wrong.any():
             raise ValueError(
-                f"`{name}` must be {'at least 0' if zero else 'positive'} and finite,"
-                f" got {values[wrong][0]} and {int(wrong.sum()) - 1} more; it is"
-                " linear, not a logarithm."
+                f"`{name}` must be {domain}, got {values[wrong][0]} and"
+                f" {int(wrong.sum()) - 1} more; it is linear, not a logarithm."
+                f"{domain.remedy}"
             )
     return dict(zip(units, arrays, strict=True))
 

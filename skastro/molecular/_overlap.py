@@ -33,6 +33,21 @@ def _close_lines(molecule):
     return np.array(pairs, dtype=int).reshape(-1, 2).T, np.array(distances)
 
 
+def has_close_lines(molecule):
+    """Tell whether lines of a molecule can overlap at all, however wide they are.
+
+    Parameters
+    ----------
+    molecule : Molecule
+        The lines.
+
+    Returns
+    -------
+    close : bool
+    """
+    return _close_lines(molecule)[1].size > 0
+
+
 def mind_overlap(policy, molecule, species, tau, line_width):
     """Raise or warn where thick lines are closer than the line width.
 

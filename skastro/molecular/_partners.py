@@ -17,7 +17,7 @@ DENSITY_NAMES = {
     "e": "density_e",
 }
 #: Partners that an electron fraction counts.
-_HYDROGEN = ("H2", "o-H2", "p-H2", "H")
+HYDROGEN = ("H2", "o-H2", "p-H2", "H")
 FRACTION, RATIO = "electron_fraction", "ortho_para_ratio"
 
 
@@ -69,7 +69,7 @@ class Partners(NamedTuple):
             if DENSITY_NAMES[name] in gas
         }
         if self.electrons == "fraction":
-            hydrogen = sum(v for name, v in densities.items() if name in _HYDROGEN)
+            hydrogen = sum(v for name, v in densities.items() if name in HYDROGEN)
             densities["e"] = gas[FRACTION] * hydrogen
         return densities
 
@@ -135,7 +135,7 @@ def check_partners(partners, electrons="density", ortho_para_ratio="thermal"):
                 f'`electrons` is "fraction", but `partners` has no electrons: {names};'
                 ' add "e".'
             )
-        if not any(name in _HYDROGEN for name in names):
+        if not any(name in HYDROGEN for name in names):
             raise ValueError(
                 '`electrons` is "fraction", of the density of H2 and H, but `partners`'
                 f" has neither: {names}; add one, or give the electrons' density."

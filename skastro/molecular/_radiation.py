@@ -43,6 +43,7 @@ class _Source:
 
     _units: ClassVar[dict] = {}
     _positive: ClassVar[tuple] = ("temperature",)
+    _brighter: ClassVar[str] = "a brighter one has a higher temperature"
 
     def __post_init__(self):
         kind = type(self).__name__
@@ -58,6 +59,11 @@ class _Source:
             if value < 0 or (value == 0 and key in self._positive):
                 least = "positive" if key in self._positive else "at least 0"
                 raise ValueError(f"`{key}` of {kind} must be {least}, got {value!r}.")
+            if key == "dilution" and value > 1:
+                raise ValueError(
+                    f"`dilution` of {kind} must be at most 1, the part of the sky that"
+                    f" it fills, got {value!r}; {self._brighter}."
+                )
         if hasattr(self, "frequency") and not isinstance(self, TabulatedField):
             frequency = self.frequency
             number = isinstance(frequency, Real) and not isinstance(frequency, bool)
@@ -100,8 +106,8 @@ class BlackBody(_Source):
     temperature : float or "free"
         Temperature [K].
     dilution : float or "free", default=1.0
-        Factor by which it is fainter than a black body: the part of the sky, seen by
-        the gas, that it fills.
+        Factor by which it is fainter than a black body, at most 1: the part of the
+        sky, seen by the gas, that it fills.
     name : str, default="radiation"
         Prefix of the parameters that are free, such as ``radiation_temperature``.
     behind : bool, default=True
@@ -147,7 +153,7 @@ class ModifiedBlackBody(_Source):
     beta : float or "free", default=1.8
         Exponent of the optical depth.
     dilution : float or "free", default=1.0
-        Dilution :math:`W`.
+        Dilution :math:`W`, at most 1.
     name : str, default="dust_radiation"
         Prefix of the parameters that are free, such as ``dust_radiation_temperature``.
     behind : bool, default=True
@@ -193,7 +199,7 @@ class TabulatedField(_Source):
         Mean intensity over all directions [W m^-2 Hz^-1 sr^-1], positive; its
         logarithm is interpolated linearly in that of the frequency.
     dilution : float or "free", default=1.0
-        Factor of the whole table.
+        Factor of the whole table, at most 1.
     name : str, default="table"
         Prefix of the parameter that may be free, ``table_dilution``.
     behind : bool, default=True
@@ -207,6 +213,7 @@ class TabulatedField(_Source):
     behind: bool = True
 
     _units: ClassVar[dict] = {"dilution": ""}
+    _brighter: ClassVar[str] = "a brighter one has a table of higher intensities"
 
     def __post_init__(self):
         super().__post_init__()

@@ -45,12 +45,8 @@ def _no_word_of_each_batch():
 
 def _says_of_batches(model):
     """Tell models of radiative transfer, alone or in others, that warn of batches."""
-    parameters = model.get_params() if hasattr(model, "get_params") else {}
-    telling = {"overlap": "warn", "extrapolation": "hold"}
-    return any(
-        isinstance(value, str) and telling.get(name.rpartition("__")[2]) == value
-        for name, value in parameters.items()
-    )
+    inside = model.get_params().values() if hasattr(model, "get_params") else ()
+    return any(getattr(part, "may_warn", False) for part in (model, *inside))
 
 
 class ForwardModel:
@@ -83,7 +79,7 @@ class ForwardModel:
         self._order = self._match_prior()
         if self._minds_domain:
             self._check_domain()
-        elif hasattr(model, "steps") or _says_of_batches(model):
+        if hasattr(model, "steps") or _says_of_batches(model):
             self._warn_of_a_design()
 
     @property
