@@ -58,12 +58,12 @@ class Likelihood:
         values, self.band = np.unique(band, return_inverse=True)
         self.n_bands = len(values)
         self._bands = [self.band == i for i in range(self.n_bands)]
-        self._plain = (
+        self.plain = (
             degrees_of_freedom is None
             and not calibration_error
             and not self.upper_limit.any()
         )
-        if self._plain:
+        if self.plain:
             self._constant = -0.5 * np.sum(np.log(2 * np.pi * self.variance))
 
     def __call__(self, predicted, std=None):
@@ -81,7 +81,7 @@ class Likelihood:
         log_likelihood : ndarray of shape (n_draws,)
             NaN where a prediction is.
         """
-        if self._plain and std is None:
+        if self.plain and std is None:
             residual = predicted - self.y
             return self._constant - 0.5 * (residual**2 @ (1.0 / self.variance))
         variance = np.broadcast_to(self.variance, predicted.shape)

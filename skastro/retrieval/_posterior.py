@@ -8,6 +8,17 @@ from ._posterior_base import BasePosterior
 from ._posterior_files import read_posteriors, write_posteriors
 
 
+def pick(weights, n, rng):
+    """Return positions of ``n`` samples by their weights: systematic resampling.
+
+    They are in no order.
+    """
+    cumulative = np.cumsum(weights)
+    u = (np.arange(n) + rng.uniform()) / n * cumulative[-1]
+    picked = np.searchsorted(cumulative, u).clip(max=len(cumulative) - 1)
+    return rng.permutation(picked)
+
+
 class Posterior(BasePosterior):
     """Posterior distribution of the parameters of a forward model.
 
@@ -195,12 +206,7 @@ class Posterior(BasePosterior):
         """
         n = int(np.ceil(self.effective_sample_size))
         n = n if n_samples is None else min(n, n_samples)
-        rng = np.random.default_rng(random_state)
-        cumulative = np.cumsum(self.weights)
-        u = (np.arange(n) + rng.uniform()) / n * cumulative[-1]
-        picked = np.searchsorted(cumulative, u).clip(max=len(cumulative) - 1)
-        # not in the order of the weighted samples, which is that of their likelihood
-        picked = rng.permutation(picked)
+        picked = pick(self.weights, n, np.random.default_rng(random_state))
         samples = self.weighted_samples[picked]
         if samples_only:
             weighted = self.weighted_samples, self.weights, self.log_likelihoods

@@ -21,6 +21,7 @@ from ._run_folder import claim
 from ._sampling import Problem, Solver, solve
 from ._sampling_nested import is_first_process
 from ._sampling_report import report
+from ._scale_sampler import ScaleSampler, integrable_scale
 from ._structure import has_tables, read_structure
 from ._table_sampler import TableSampler, can_sample
 
@@ -342,9 +343,14 @@ default=None
             return solver
         structure = read_structure(solver.forward, self.prior)
         observed = [problem for problem in problems if problem is not None]
-        if not has_tables(structure, self.prior) or not can_sample(observed):
-            return solver
         names = self.prior.names
+        if not has_tables(structure, self.prior) or not can_sample(observed):
+            column = integrable_scale(structure, self.prior, observed, solver.with_std)
+            if column is None:
+                return solver
+            self.integrated_parameters_ = [names[column]]
+            scale = ScaleSampler(solver.forward, self.prior, column, solver.X)
+            return replace(solver, scale=scale)
         self.integrated_parameters_ = [names[i] for i in structure.integrated]
         tables = TableSampler(
             solver.forward,

@@ -7,14 +7,14 @@ from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
-from scipy import special
 
 from ._forward_model import ForwardModel
 from ._likelihood import EXCLUDED, Likelihood
-from ._posterior import Posterior
+from ._posterior import Posterior, pick
 from ._posterior_files import StoredPosterior, read_stored, write_posteriors
 from ._sampling_importance import CLUSTER_SIZE, Sampler
 from ._sampling_nested import nested_sampling
+from ._scale_sampler import ManyLikelihoods, ScaleSampler
 from ._table_sampler import TableSampler
 
 #: Log-likelihood where the forward model has no solution: lower than any other.
@@ -84,6 +84,8 @@ class Solver:
         Effective sample size below which importance sampling does not count.
     tables : TableSampler or None
         Of a model whose separable parameters are integrated.
+    scale : ScaleSampler or None
+        Of a model of which one scale is integrated.
     """
 
     forward: ForwardModel
@@ -93,6 +95,12 @@ class Solver:
     nested: dict
     min_ess: float
     tables: TableSampler | None = None
+    scale: ScaleSampler | None = None
+
+    @property
+    def integrated(self):
+        """What integrates, if anything is."""
+        return self.scale if self.tables is None else self.tables
 
     def one(self, problem, seed, log_dir=None, step=None, n_samples=None):
         """Sample one object by nested sampling.
@@ -116,9 +124,12 @@ class Solver:
             Without a posterior, if no model had a solution.
         """
         counts = Counts()
-        target = self._target if self.tables is None else self._integrated_target
+        integrated = self.integrated
+        target = self._target(problem, counts)
+        if integrated is not None:
+            target = integrated.target(problem, counts, IMPOSSIBLE)
         run = nested_sampling(
-            *target(problem, counts),
+            *target,
             log_dir=log_dir,
             seed=seed,
             step=step,
@@ -127,7 +138,7 @@ class Solver:
         max_calls = self.nested["max_calls"]
         if not run.log_likelihoods.max() > EXCLUDED:
             return Outcome(None, "nested", *counts)
-        if self.tables is None:
+        if integrated is None:
             posterior = Posterior(
                 self.prior,
                 run.samples,
@@ -139,7 +150,7 @@ class Solver:
             )
         else:
             possible = run.log_likelihoods > EXCLUDED
-            posterior = self.tables.posterior(
+            posterior = integrated.posterior(
                 problem,
                 run.weighted_samples[possible],
                 run.weights[possible],
@@ -173,23 +184,6 @@ class Solver:
 
         return self.prior.names, self.prior.transform, log_likelihood
 
-    def _integrated_target(self, problem, counts):
-        """Return those of probits of what is not integrated."""
-        integrated = self.tables.log_likelihood(problem)
-
-        def log_likelihood(z):
-            values = integrated(z)
-            impossible = np.isneginf(values)
-            outside = np.full(len(z), self.tables.outside)
-            counts.add(np.where(impossible, np.nan, values), outside)
-            values[impossible] = IMPOSSIBLE
-            return np.maximum(values, IMPOSSIBLE)
-
-        def probits(u):
-            return special.ndtri(np.clip(u, 1e-15, 1 - 1e-15))
-
-        return self.tables.names, probits, log_likelihood
-
     def by_tables(self, problems, seeds, n_samples=None):
         """Sample objects by importance sampling, each by itself.
 
@@ -218,27 +212,23 @@ class Solver:
 
     def sampler(self):
         """Return importance sampling of this forward model and prior."""
+        if self.scale is not None:
+            n_parameters = len(self.prior) - 1
+            return Sampler(self.scale.transform, self.scale.predict, n_parameters)
         return Sampler(
             self.prior.transform,
             lambda theta: self.forward.predict(theta, self.X, self.with_std),
             len(self.prior),
         )
 
-    def _of_all_lines(self, problem, counts):
-        """Return an object's likelihood as a function of predictions of all lines."""
-
-        def log_likelihood(predictions):
-            mean, std, outside = predictions
-            std = None if std is None else std[:, problem.rows]
-            values = problem.likelihood(mean[:, problem.rows], std)
-            counts.add(values, outside)
-            return np.where(np.isnan(values), -np.inf, values)
-
-        return log_likelihood
+    def _likelihoods(self, problems, counts):
+        """Return the likelihoods of objects that share predictions."""
+        bounds = None if self.scale is None else self.scale.bounds
+        return ManyLikelihoods(problems, counts, len(self.X), bounds)
 
     def seeds(self, bank, problem, seed):
         """Return probits near an object's posterior, from the bank."""
-        values = self._of_all_lines(problem, Counts())(bank.predictions)
+        values = self._likelihoods([problem], [Counts()])(bank.predictions)[0]
         return bank.z[self.sampler().seeds(bank, values, seed)]
 
     def together(self, problems, seeds, seed, n_samples=None):
@@ -261,27 +251,47 @@ class Solver:
         """
         counts = [Counts() for _ in problems]
         draws = self.sampler().sample(
-            [self._of_all_lines(p, c) for p, c in zip(problems, counts, strict=True)],
+            self._likelihoods(problems, counts),
             np.concatenate(seeds),
             seed,
             self.min_ess,
         )
         outcomes = []
-        for found, count in zip(draws, counts, strict=True):
+        for problem, found, count in zip(problems, draws, counts, strict=True):
             posterior = None
             if found.effective_sample_size > 0:
-                kept = found.weights > 0
-                posterior = Posterior(
-                    self.prior,
-                    None,
-                    found.theta[kept],
-                    found.weights[kept],
-                    found.log_likelihoods[kept],
-                    found.log_evidence,
-                    found.log_evidence_err,
-                ).thin(n_samples, seed, samples_only=n_samples is None)
+                posterior = self._posterior(problem, found, seed, n_samples)
             outcomes.append(Outcome(posterior, "importance", *count))
         return outcomes
+
+    def _posterior(self, problem, found, seed, n_samples):
+        """Return the posterior of an object, given its weighted draws."""
+        weights, ess = found.weights, found.effective_sample_size
+        if n_samples is None:
+            rows = np.flatnonzero(weights > 0)
+            weights = weights[rows]
+        else:
+            n = min(int(np.ceil(ess)), n_samples)
+            rows = pick(weights, n, np.random.default_rng(seed))
+            weights = np.full(n, 1.0 / n)
+        theta, values = found.theta[rows], found.log_likelihoods[rows]
+        if self.scale is not None:
+            theta, values = self.scale.with_scale(
+                problem, theta, found.lines[rows], seed
+            )
+        posterior = Posterior(
+            self.prior,
+            None if n_samples is None else theta,
+            theta,
+            weights,
+            values,
+            found.log_evidence,
+            found.log_evidence_err,
+            ess,
+        )
+        return posterior.thin(None, seed, samples_only=True) if n_samples is None else (
+            posterior
+        )  # fmt: skip
 
 
 def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):

@@ -9,35 +9,27 @@ mixture: Owen & Zhou 2000, JASA 95, 135).
 Everything happens in probits of the unit cube, where the prior is a standard normal.
 """
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 from scipy.stats import qmc
-from sklearn import config_context
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.mixture import GaussianMixture
 
+from . import _mixture
 from ._forward_model import Predictions
 
 #: Models of the bank, a power of 2.
-BANK_SIZE = 2**16
+BANK_SIZE = 2**14
 #: Seeds that an object takes from the bank, and the effective number they must have.
 _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
-CLUSTER_SIZE = 32
-#: Share of the prior in every proposal, which bounds the weights where it is wide.
-_PRIOR_SHARE = 0.05
-#: Degrees of freedom of the proposals, and what widens their covariance.
-_FREEDOM, _INFLATION = 6.0, 1.2
+CLUSTER_SIZE = 64
 #: Draws of a round that adapts and of one that counts, and most rounds of either kind.
-_N_ADAPT, _N_DRAWS, _MAX_ADAPT, _MAX_ROUNDS = 8192, 16384, 30, 6
+_N_ADAPT, _N_DRAWS, _MAX_ADAPT, _MAX_ROUNDS = 8192, 8192, 30, 12
 #: Effective sample size to keep while adapting.
 _ADAPT_ESS = 100
-#: Points that a mixture is fitted to, its components at most, and the different points
-#: per component and dimension that they need.
-_N_FIT, _N_COMPONENTS, _POINTS_PER_DIMENSION = 2048, 12, 10
+#: Points that a mixture is fitted to, and its components at most.
+_N_FIT, _N_COMPONENTS = 2048, 12
 
 
 @dataclass(frozen=True)
@@ -45,6 +37,7 @@ class WeightedDraws:
     """What importance sampling found for one object."""
 
     theta: np.ndarray
+    lines: np.ndarray
     weights: np.ndarray
     log_likelihoods: np.ndarray
     log_evidence: float
@@ -145,9 +138,10 @@ class Sampler:
 
         Parameters
         ----------
-        likelihoods : list of callable
-            Of each object: from predictions to log-likelihoods, minus infinity where
-            there is none.
+        likelihoods : callable
+            From predictions to log-likelihoods of each object, of shape (n_objects,
+            n), minus infinity where there is none. ``len(likelihoods)`` is the number
+            of objects, ``likelihoods.of(i)`` the same of one of them.
         seeds : ndarray of shape (n_seeds, n_parameters)
             Probits near the objects' posteriors.
         seed : int
@@ -162,16 +156,13 @@ class Sampler:
         """
         rng = np.random.default_rng(seed)
         proposal = Mixture.fit(seeds, rng)
-        powers = [2.0**-30] * len(likelihoods)
         for _ in range(_MAX_ADAPT):
             z = proposal.sample(_N_ADAPT, rng)
             log_ratio = _log_prior(z) - proposal.log_density(z)
-            values = self._log_likelihoods(likelihoods, z)
-            tempered = [
-                _temper(v, _ADAPT_ESS, log_ratio, power)
-                for v, power in zip(values, powers, strict=True)
-            ]
-            weights, powers = zip(*tempered, strict=True)
+            values = likelihoods(self.evaluate(z))
+            weights, powers = zip(
+                *(_temper(v, _ADAPT_ESS, log_ratio) for v in values), strict=True
+            )
             proposal = Mixture.fit(z[_pool(weights, rng)], rng)
             if min(powers) == 1.0:
                 break
@@ -179,15 +170,10 @@ class Sampler:
         if len(likelihoods) > 1:
             # whom the others' draws do not suit is sampled alone
             for i, own_seeds in again.items():
-                own = self.sample([likelihoods[i]], own_seeds, seed + i + 1, min_ess)[0]
-                if own.effective_sample_size > draws[i].effective_sample_size:
-                    draws[i] = own
+                own = self.sample(likelihoods.of(i), own_seeds, seed + i + 1, min_ess)
+                if own[0].effective_sample_size > draws[i].effective_sample_size:
+                    draws[i] = own[0]
         return draws
-
-    def _log_likelihoods(self, likelihoods, z):
-        """Return log-likelihoods of every object, (n_objects, n)."""
-        predictions = self.evaluate(z)
-        return np.stack([likelihood(predictions) for likelihood in likelihoods])
 
     def _gather(self, likelihoods, proposal, rng, min_ess):
         """Draw, with the proposal refitted each round, until all objects have enough.
@@ -196,18 +182,22 @@ class Sampler:
         Return them, and seeds for the objects that still have too few.
         """
         n_objects, d = len(likelihoods), self.n_parameters
-        proposals, z = [], np.empty((0, d))
-        values, density = np.empty((n_objects, 0)), np.empty((0, 0))
+        proposals, z, lines = [], np.empty((0, d)), []
+        values, log_sum = np.empty((n_objects, 0)), np.empty(0)
         for i in range(_MAX_ROUNDS):
             new = proposal.sample(_N_DRAWS, rng)
-            values = np.hstack([values, self._log_likelihoods(likelihoods, new)])
-            old = [p.log_density(new) for p in proposals]
-            density = np.hstack([density, np.reshape(old, (i, len(new)))])
+            predictions = self.evaluate(new)
+            lines.append(predictions.mean)
+            values = np.hstack([values, likelihoods(predictions)])
+            own = np.full(len(new), -np.inf)
+            for old in proposals:
+                own = np.logaddexp(own, old.log_density(new))
             proposals.append(proposal)
             z = np.concatenate([z, new])
-            density = np.vstack([density, proposal.log_density(z)])
-            log_q = special.logsumexp(density, axis=0) - np.log(len(proposals))
-            log_weight = values + _log_prior(z) - log_q
+            log_sum = np.concatenate([log_sum, own])
+            log_sum = np.logaddexp(log_sum, proposal.log_density(z))
+            log_ratio = _log_prior(z) - (log_sum - np.log(len(proposals)))
+            log_weight = values + log_ratio
             highest = log_weight.max(axis=1, keepdims=True)
             with np.errstate(invalid="ignore"):
                 weights = np.exp(log_weight - highest)
@@ -221,23 +211,21 @@ class Sampler:
                 break
             # what is still to be found decides where to look; tempered, so that the
             # mixture is not fitted to a few points
-            wanting = [
-                _temper(value, _ADAPT_ESS, _log_prior(z) - log_q)[0]
-                for value in values[~enough]
-            ]
+            wanting = [_temper(v, _ADAPT_ESS, log_ratio)[0] for v in values[~enough]]
             proposal = Mixture.fit(z[_pool(wanting, rng)], rng)
-        theta = self.theta(z)
+        theta, lines = self.theta(z), np.concatenate(lines)
         with np.errstate(divide="ignore", invalid="ignore"):
             log_evidence = np.log(total / len(z)) + highest[:, 0]
             error = np.sqrt(np.maximum(1.0 / ess - 1.0 / len(z), 0.0))
         again = {
-            i: z[rng.choice(len(z), _N_SEEDS, p=_temper(values[i], _ADAPT_ESS, lw)[0])]
-            for lw in [_log_prior(z) - log_q]
-            for i in np.flatnonzero(~enough)
+            i: z[rng.choice(len(z), _N_SEEDS, p=_temper(v, _ADAPT_ESS, log_ratio)[0])]
+            for i, v in enumerate(values)
+            if not enough[i]
         }
         draws = [
             WeightedDraws(
                 theta,
+                lines,
                 weights[i] / total[i] if total[i] > 0 else weights[i],
                 values[i],
                 float(log_evidence[i]),
@@ -254,26 +242,22 @@ class Mixture:
 
     Parameters
     ----------
-    weights : ndarray of shape (n_components,)
-        Of the components, without the prior.
-    means : ndarray of shape (n_components, n_parameters)
-        Their means.
-    factors : ndarray of shape (n_components, n_parameters, n_parameters)
-        Cholesky factors of their scale matrices, lower.
+    weights, means, factors, inverses : ndarray
+        As `_mixture.fit_mixture` gives them.
     """
 
-    def __init__(self, weights, means, factors):
-        self.weights, self.means, self.factors = weights, means, factors
-        self._inverses = np.linalg.inv(factors)
+    def __init__(self, weights, means, factors, inverses):
+        self.weights, self.means = weights, means
+        self.factors, self.inverses = factors, inverses
 
     @classmethod
     def fit(cls, z, rng):
-        """Fit a mixture to points.
+        """Fit a mixture to points of equal weight.
 
         Parameters
         ----------
         z : ndarray of shape (n_points, n_parameters)
-            Points of equal weight.
+            The points.
         rng : numpy Generator
             Source of random numbers.
 
@@ -281,66 +265,19 @@ class Mixture:
         -------
         mixture : Mixture
         """
-        d = z.shape[1]
-        mean = z.mean(axis=0)
-        # in coordinates of unit covariance, so that regularisation has a scale
-        covariance = np.cov(z.T).reshape(d, d)
-        covariance += (1e-6 * np.trace(covariance) / d + 1e-12) * np.eye(d)
-        root = np.linalg.cholesky(covariance)
-        white = np.linalg.solve(root, (z - mean).T).T
-        # as many components as there are points to shape them
-        n_distinct = len(np.unique(z[:, 0]))
-        n_components = min(
-            _N_COMPONENTS, max(1, n_distinct // (_POINTS_PER_DIMENSION * d))
-        )
-        mixture = GaussianMixture(
-            n_components,
-            reg_covar=1e-3,
-            max_iter=10,
-            tol=1e-2,
-            init_params="k-means++",
-            random_state=int(rng.integers(2**31)),
-        )
-        with warnings.catch_warnings(), config_context(array_api_dispatch=False):
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            mixture.fit(white)
-        factors = root @ np.linalg.cholesky(_INFLATION * mixture.covariances_)
-        return cls(mixture.weights_, mean + mixture.means_ @ root.T, factors)
+        _mixture.seed_generator(int(rng.integers(2**31)))
+        return cls(*_mixture.fit_mixture(np.ascontiguousarray(z), _N_COMPONENTS))
 
     def sample(self, n, rng):
         """Draw ``n`` points."""
-        d = self.means.shape[1]
-        normal = rng.standard_normal((n, d))
-        component = rng.choice(len(self.weights), n, p=self.weights)
-        stretch = np.sqrt(_FREEDOM / rng.chisquare(_FREEDOM, n))
-        z = self.means[component] + stretch[:, None] * np.einsum(
-            "nij,nj->ni", self.factors[component], normal
-        )
-        prior = rng.random(n) < _PRIOR_SHARE
-        z[prior] = normal[prior]
-        return z
+        _mixture.seed_generator(int(rng.integers(2**31)))
+        return _mixture.draw_mixture(n, self.weights, self.means, self.factors)
 
     def log_density(self, z):
         """Return the logarithm of the density, of shape (n,)."""
-        n_components, d = self.means.shape
-        log_norm = special.gammaln((_FREEDOM + d) / 2) - special.gammaln(_FREEDOM / 2)
-        log_norm -= 0.5 * d * np.log(_FREEDOM * np.pi)
-        # all components' deviates in one product, and their squares in another: numpy
-        # is slow in sums over short axes
-        inverses = self._inverses.reshape(n_components * d, d)
-        offsets = np.einsum("kij,kj->ki", self._inverses, self.means).ravel()
-        deviates = z @ inverses.T
-        deviates -= offsets
-        deviates *= deviates
-        distance = deviates @ np.repeat(np.eye(n_components), d, axis=0)
-        log_det = np.log(np.diagonal(self._inverses, axis1=1, axis2=2)).sum(axis=1)
-        share = np.log((1 - _PRIOR_SHARE) * np.maximum(self.weights, 1e-300))
-        density = np.exp(
-            share + log_norm + log_det
-            - 0.5 * (_FREEDOM + d) * np.log1p(distance / _FREEDOM)
-        )  # fmt: skip
-        # no draw is where it underflows: the prior's share does not
-        return np.log(density.sum(axis=1) + _PRIOR_SHARE * np.exp(_log_prior(z)))
+        out = np.empty(len(z))
+        _mixture.mixture_log_density(z, self.weights, self.means, self.inverses, out)
+        return out
 
 
 def _log_prior(z):
@@ -354,7 +291,7 @@ def _pool(weights, rng):
     return np.concatenate([rng.choice(len(w), n_each, p=w) for w in weights])
 
 
-def _temper(log_likelihood, min_ess, log_ratio=0.0, start=2.0**-30):
+def _temper(log_likelihood, min_ess, log_ratio=0.0):
     """Return weights under the largest power of the likelihood that many share.
 
     Parameters
@@ -365,9 +302,6 @@ def _temper(log_likelihood, min_ess, log_ratio=0.0, start=2.0**-30):
         Effective sample size to keep.
     log_ratio : ndarray of shape (n,), default=0.0
         Logarithm of the prior over the density of the draws.
-    start : float
-        A power that draws were made for, from which to go up. The effective sample
-        size falls on either side of it.
 
     Returns
     -------
@@ -376,28 +310,12 @@ def _temper(log_likelihood, min_ess, log_ratio=0.0, start=2.0**-30):
     power : float
         In (0, 1].
     """
-
-    def weigh(power):
-        log_weight = power * log_likelihood + log_ratio
-        highest = log_weight.max()
-        if not np.isfinite(highest):
-            return np.full(len(log_weight), 1.0 / len(log_weight))
-        weights = np.exp(log_weight - highest)
-        return weights / weights.sum()
-
-    def ess(weights):
-        return 1.0 / np.sum(weights**2)
-
-    weights = weigh(1.0)
-    if ess(weights) >= min_ess:
-        return weights, 1.0
-    low, high = np.log2(start), 0.0  # of log2 of the power
-    while low > -30 and ess(weigh(2.0**low)) < min_ess:
-        low, high = low - 0.5, low
-    for _ in range(8):
-        middle = 0.5 * (low + high)
-        if ess(weigh(2.0**middle)) >= min_ess:
-            low = middle
-        else:
-            high = middle
-    return weigh(2.0**low), 2.0**low
+    weights = np.empty(len(log_likelihood))
+    log_ratio = np.broadcast_to(np.asarray(log_ratio, dtype=float), weights.shape)
+    power = _mixture.temper(
+        np.ascontiguousarray(log_likelihood),
+        np.ascontiguousarray(log_ratio),
+        float(min_ess),
+        weights,
+    )
+    return weights / weights.sum(), power

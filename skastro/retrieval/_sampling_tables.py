@@ -8,7 +8,7 @@ together (deterministic mixture: Owen & Zhou 2000, JASA 95, 135). Separable para
 are integrated, and drawn again for the posterior.
 """
 
-from math import exp, inf, log, sqrt
+from math import ceil, exp, inf, log, sqrt
 
 import numpy as np
 from numba import njit
@@ -137,7 +137,7 @@ def sample_object(
     min_ess : float
         Effective sample size to reach.
     n_samples : int
-        Samples to draw, of equal weight.
+        Samples to draw, of equal weight, at most.
     seed : int
         Seed of numba's generator.
 
@@ -163,6 +163,8 @@ def sample_object(
     for m in range(n):
         if weights[m] == 0.0 or log_evidence == -inf:
             impossible += 1
+    # more than are independent say no more, but for what is drawn again
+    n_samples = min(n_samples, 2 * int(ceil(ess)))
     z, u = np.empty((n_samples, d)), np.empty((n_samples, n_groups))
     values = np.empty(n_samples)
     if log_evidence == -inf:

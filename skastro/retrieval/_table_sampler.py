@@ -175,6 +175,7 @@ class TableSampler:
             )
             posterior = None
             if ess > 0:
+                n_samples = len(z)
                 theta = self._theta(z, u, seed)
                 posterior = Posterior(
                     self.prior,
@@ -236,16 +237,38 @@ class TableSampler:
             log_evidence_err,
         )
 
-    def log_likelihood(self, problem):
-        """Return the integrated likelihood as a function of probits."""
+    def target(self, problem, counts, impossible):
+        """Return names, transform and likelihood of an object for nested sampling.
+
+        Parameters
+        ----------
+        problem : Problem
+            The object.
+        counts : Counts
+            Of evaluations.
+        impossible : float
+            Log-likelihood where there is no solution.
+
+        Returns
+        -------
+        names : list of str
+        transform, log_likelihood : callable
+            To, and of, probits.
+        """
         data, tables = self.data(problem), self.made.tables
 
         def log_likelihood(z):
-            out = np.empty(len(z))
-            log_likelihoods(tables, data, z, *self._read(z), out)
-            return out
+            values = np.empty(len(z))
+            log_likelihoods(tables, data, z, *self._read(z), values)
+            none = np.isneginf(values)
+            outside = np.full(len(z), self.outside)
+            counts.add(np.where(none, np.nan, values), outside)
+            return np.maximum(values, impossible)
 
-        return log_likelihood
+        def transform(u):
+            return special.ndtri(np.clip(u, 1e-15, 1 - 1e-15))
+
+        return self.names, transform, log_likelihood
 
     def _theta(self, z, u, seed):
         """Return all parameters: sampled, drawn again, or as the prior has them."""

@@ -1,0 +1,136 @@
+r"""Likelihoods of many objects, integrated over what their lines are proportional to.
+
+Lines :math:`y` with Gaussian errors :math:`\sigma`, whose predictions are
+:math:`f\,g_l`, have a likelihood that is Gaussian in :math:`f`,
+
+.. math:: \mu = \frac{\sum_l g_l y_l / \sigma_l^2}{\sum_l g_l^2 / \sigma_l^2}, \quad
+          s^{-2} = \sum_l g_l^2 / \sigma_l^2,
+
+so that its integral over a uniform prior of :math:`f` is a difference of two values of
+the normal distribution function, and the posterior of :math:`f`, given all else, a
+truncated normal distribution.
+"""
+
+from math import erfc, exp, log, pi, sqrt
+
+import numpy as np
+from numba import njit
+from scipy import special
+
+
+@njit(nogil=True, cache=True)
+def _log_interval(low, high):
+    """Return the logarithm of the normal probability between two deviates."""
+    if low > 0.0:  # the tail that has more digits
+        low, high = -high, -low
+    if high < -30.0:
+        # nearly exponential from its upper end on
+        slope = -high - 1.0 / high
+        share = 1.0 - exp(-slope * (high - low)) if high - low < 50.0 / slope else 1.0
+        series = 1.0 - 1.0 / (high * high)
+        return -0.5 * high * high - log(-high) - 0.5 * log(2 * pi) + log(series * share)
+    upper, lower = erfc(-high / sqrt(2.0)), erfc(-low / sqrt(2.0))
+    return log(max(0.5 * (upper - lower), 1e-300))
+
+
+@njit(nogil=True, cache=True)
+def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
+    """Write log-likelihoods integrated over a uniform scale.
+
+    Parameters
+    ----------
+    lines : ndarray of shape (n_draws, n_lines)
+        Predictions at a scale of 1; NaN without a solution.
+    y, weight : ndarray of shape (n_objects, n_lines)
+        Lines of objects, and ``1 / sigma**2``, 0 where not observed.
+    lower, upper : float
+        Bounds of the scale.
+    out : ndarray of shape (n_objects, n_draws)
+        Written; minus infinity without a solution.
+    """
+    n_objects, n_lines = y.shape
+    for i in range(n_objects):
+        constant, square_y = -log(upper - lower), 0.0
+        for l in range(n_lines):
+            if weight[i, l] > 0.0:
+                constant += 0.5 * log(weight[i, l] / (2 * pi))
+                square_y += y[i, l] * y[i, l] * weight[i, l]
+        for m in range(len(lines)):
+            square = mixed = 0.0
+            for l in range(n_lines):
+                if weight[i, l] > 0.0:
+                    scaled = lines[m, l] * weight[i, l]
+                    square += lines[m, l] * scaled
+                    mixed += y[i, l] * scaled
+            if not square < np.inf:
+                out[i, m] = -np.inf
+                continue
+            if square * (upper * upper) < 1e-12:  # nothing is predicted
+                out[i, m] = constant + log(upper - lower) - 0.5 * square_y
+                continue
+            mean, width = mixed / square, 1.0 / sqrt(square)
+            probability = _log_interval((lower - mean) / width, (upper - mean) / width)
+            chi = square_y - mixed * mean
+            out[i, m] = (
+                constant - 0.5 * chi + log(width * sqrt(2 * pi)) + probability
+            )
+
+
+@njit(nogil=True, cache=True)
+def log_likelihoods(lines, y, weight, out):
+    """Write log-likelihoods of Gaussian errors.
+
+    Parameters
+    ----------
+    lines : ndarray of shape (n_draws, n_lines)
+        Predictions; NaN without a solution.
+    y, weight, out :
+        As for `integrated_log_likelihoods`.
+    """
+    n_objects, n_lines = y.shape
+    for i in range(n_objects):
+        constant = 0.0
+        for l in range(n_lines):
+            if weight[i, l] > 0.0:
+                constant += 0.5 * log(weight[i, l] / (2 * pi))
+        for m in range(len(lines)):
+            chi = 0.0
+            for l in range(n_lines):
+                if weight[i, l] > 0.0:
+                    residual = lines[m, l] - y[i, l]
+                    chi += residual * residual * weight[i, l]
+            out[i, m] = constant - 0.5 * chi if chi < np.inf else -np.inf
+
+
+def draw_scale(lines, y, weight, lower, upper, rng):
+    """Draw the scale of an object, given all else.
+
+    Parameters
+    ----------
+    lines : ndarray of shape (n_draws, n_lines)
+        Predictions at a scale of 1.
+    y, weight : ndarray of shape (n_lines,)
+        The object.
+    lower, upper : float
+        Bounds of the scale.
+    rng : numpy Generator
+        Source of random numbers.
+
+    Returns
+    -------
+    scale : ndarray of shape (n_draws,)
+    """
+    square = (lines**2) @ weight
+    flat = square * upper**2 < 1e-12
+    square = np.where(flat, 1.0, square)
+    mean, width = (lines @ (y * weight)) / square, square**-0.5
+    low, high = (lower - mean) / width, (upper - mean) / width
+    v = rng.random(len(lines))
+    # in the tail that has more digits
+    turned = low > 0
+    low, high = np.where(turned, -high, low), np.where(turned, -low, high)
+    log_low, log_high = special.log_ndtr(low), special.log_ndtr(high)
+    level = log_high + np.log(v + (1 - v) * np.exp(log_low - log_high))
+    deviate = special.ndtri_exp(level)
+    scale = mean + width * np.where(turned, -deviate, deviate)
+    return np.clip(np.where(flat, lower + v * (upper - lower), scale), lower, upper)
