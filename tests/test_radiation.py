@@ -8,6 +8,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skastro.molecular import (
     BlackBody,
     Dust,
+    LineRatioModel,
     ModifiedBlackBody,
     MultiPhaseModel,
     OverlapWarning,
@@ -374,6 +375,22 @@ def test_a_sum_of_lines_by_name(shared_data):
     ]:
         with pytest.raises(ValueError, match=message):
             RadexModel([name], molecules={"OH": oh}).parameter_names  # noqa: B018
+
+
+def test_blends_are_known_by_any_of_their_names():
+    names = ["HCN-hfs 1-0", "HCN-hfs(1_1-0_1)+HCN-hfs(1_0-0_1)"]
+    model = RadexModel(names)
+    assert model.output_names == ["HCN-hfs(1-0)", names[1]]
+    assert model.output_names == [line.name for line in find_lines(names)]
+    turned = "HCN-hfs 1_0-0_1 + HCN-hfs 1_1-0_1"
+    encoded = model.encode_lines([turned, "HCN@hfs J=1-0", "HCN-hfs(1-0)"])
+    assert encoded.ravel().tolist() == [1, 0, 0]
+    ratios = LineRatioModel(model, [(turned, names[0])])
+    assert ratios.output_names == [f"{names[1]}/HCN-hfs(1-0)"]
+    with pytest.raises(ValueError, match=r"no line 'HCN-hfs\(1_1-0_1\)'"):
+        model.encode_lines(["HCN-hfs(1_1-0_1)"])
+    with pytest.raises(ValueError, match="more than once"):
+        RadexModel([names[1], turned]).output_names  # noqa: B018
 
 
 def test_lines_far_apart_are_no_blend(shared_data):

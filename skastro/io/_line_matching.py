@@ -3,7 +3,9 @@
 import re
 from typing import NamedTuple
 
-from ..molecular._lines import as_molecules, lines_named, lines_of
+from ..molecular._known_molecules import as_molecules
+from ..molecular._line import lines_of
+from ..molecular._line_lookup import lines_named
 from ..molecular._shipped import species_named
 from ..utils.suggestions import closest
 from ..utils.warn import warn

@@ -81,6 +81,26 @@ def _tidy_number(word):
     return sign + whole + (f".{fraction}" if fraction else "")
 
 
+def hyperfine_numbers(header):
+    """Return how many quantum numbers at the end of a label are F.
+
+    Parameters
+    ----------
+    header : str
+        Of the table of levels, such as ``! LEVEL + ENERGY + WEIGHT + J_F1_F``.
+
+    Returns
+    -------
+    n_numbers : int
+    """
+    numbers = re.split("weight", header, flags=re.IGNORECASE)[-1]
+    words = re.findall(r"[A-Za-z]+\d*|[^\w\s,()\[\].]+", numbers.replace("_", " "))
+    n_numbers = 0
+    while n_numbers < len(words) and re.fullmatch(r"F\d?", words[-1 - n_numbers]):
+        n_numbers += 1
+    return n_numbers
+
+
 def label_of_before(text):
     """Return the label that earlier versions made of the same text."""
     text = text.strip().strip('"').strip()

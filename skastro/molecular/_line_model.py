@@ -9,11 +9,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.sklearn_names import Interval, StrOptions
 from ..utils.warn import warn
-from ._blends import find_blend
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
+from ._known_molecules import as_molecules
 from ._lamda import Molecule
-from ._lines import as_molecules, find_lines
+from ._lines import find_lines
 from ._partners import check_partners
 from ._radiation import Dust, source_parameters
 
@@ -61,8 +61,8 @@ class Gas(NamedTuple):
 
 def _species(molecule, lines, positions):
     """Return the lines of one species."""
-    # a blend has several transitions, a line the one at its index
-    parts = [getattr(line, "indices", None) or (line.index,) for line in lines]
+    # a blend has several transitions
+    parts = [line.indices for line in lines]
     blend = None
     if any(len(part) > 1 for part in parts):
         blend = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
@@ -73,16 +73,7 @@ def _species(molecule, lines, positions):
 def _resolve(names, molecules):
     """Return ``(lines, {species: Species})`` for line names; cached."""
     known = as_molecules(None if molecules is None else dict(molecules))
-    blends = [
-        find_blend(name, known, lambda part: find_lines([part], known)[0])
-        for name in names
-    ]
-    others = [n for n, blend in zip(names, blends, strict=True) if blend is None]
-    found = iter(find_lines(others, known) if others or not names else ())
-    lines = [next(found) if blend is None else blend for blend in blends]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"`lines` names {repeated} more than once.")
+    lines = find_lines(names, known)
     species = {}
     for name in dict.fromkeys(line.species for line in lines):
         positions = [i for i, line in enumerate(lines) if line.species == name]
