@@ -12,8 +12,8 @@ from ._shipped import species_named, unknown_species
 _TOLERANCE = 1e-4
 
 
-def _known_species(species, known):
-    """Return the known species that ``species`` means."""
+def known_species(species, known):
+    """Return the known species that a name means; an error if there is none."""
     found = species_named(species, known) if isinstance(species, str) else None
     if found is None:
         raise ValueError(
@@ -52,7 +52,7 @@ def line_catalogue(species=None, molecules=None):
     ('CO(3-2)', 345.796, 33.19)
     """
     known = as_molecules(molecules)
-    chosen = known if species is None else [_known_species(species, known)]
+    chosen = known if species is None else [known_species(species, known)]
     return [line for name in chosen for line in lines_of(known[name], name)]
 
 
@@ -185,7 +185,7 @@ def _find_by_frequency(frequency, tolerance, species, molecules):
         species = list(known)
     elif isinstance(species, str):
         species = [species]
-    chosen = dict.fromkeys(_known_species(name, known) for name in species)
+    chosen = dict.fromkeys(known_species(name, known) for name in species)
     lines = [line for name in chosen for line in lines_of(known[name], name)]
     lines.sort(key=lambda line: abs(line.frequency - frequency))
     found = [line for line in lines if abs(line.frequency - frequency) <= tolerance]
