@@ -17,6 +17,7 @@ from numpy.testing import assert_allclose, assert_array_equal
 from skastro.molecular import (
     Blend,
     Molecule,
+    RadexModel,
     find_lines,
     line_catalogue,
     load_molecule,
@@ -286,6 +287,27 @@ def test_partners_without_contradiction(tmp_path, partner, expected):
 def test_files_that_make_no_sense_say_where(tmp_path, changes, line, message):
     with pytest.raises(ValueError, match=rf"small\.dat, line {line}: .*{message}"):
         read(tmp_path, changed(*changes))
+
+
+def test_files_that_are_none_say_so(tmp_path):
+    page = "\n<!DOCTYPE html>\n<html><head><title>LAMDA</title></head></html>\n"
+    with pytest.raises(
+        ValueError, match=r"small.dat is a web page \(HTML\) and no mol"
+    ):
+        read(tmp_path, page)
+    missing = tmp_path / "none.dat"
+    with pytest.raises(FileNotFoundError, match=r"`path`: .*none.dat does not exist"):
+        read_lamda(missing)
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        read_lamda(tmp_path)
+    for call in (
+        lambda given: find_lines(["XY(1-0)"], given),
+        lambda given: RadexModel(["CO(1-0)"], molecules=given).output_names,
+    ):
+        with pytest.raises(
+            FileNotFoundError, match="`molecules` gives for 'XY' the fi"
+        ):
+            call({"XY": missing})
 
 
 def test_a_partner_twice_is_an_error(tmp_path):

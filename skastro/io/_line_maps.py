@@ -211,8 +211,8 @@ def _check_frequencies(images, lines, called, matcher):
                 of = f", that of {there[0].name}" if there else ""
                 warn(
                     f"{image.label}: RESTFRQ is {place.frequency:.6g} GHz{of}, but the"
-                    f" map is called {called[name]!r}, {wrong}. If the file is the right one,"
-                    " correct its header, by which units are converted.",
+                    f" map is called {called[name]!r}, {wrong}. If the file is the"
+                    " right one, correct its header, by which units are converted.",
                 )
         kind = kind_of(image.unit)
         if kind is not None and kind[1] == Hz and np.nansum(image.data) < 0:

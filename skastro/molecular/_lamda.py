@@ -11,6 +11,7 @@ from ._lamda_text import (
     PARTNERS,
     DataLines,
     hyperfine_numbers,
+    is_web_page,
     named_colliders,
     read_text,
     tidy_label,
@@ -299,6 +300,8 @@ def read_lamda(path, name=None):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file is not in LAMDA format, or makes no sense: levels that are not
         there, upper levels below lower ones, negative rates, a transition or a partner
@@ -338,7 +341,17 @@ def read_lamda(path, name=None):
     'CO(3-2)'
     """
     path = Path(str(path))
-    lines = DataLines(path, read_text(path))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`path`: {path} {'is a folder' if path.is_dir() else 'does not exist'}."
+        )
+    text = read_text(path)
+    if is_web_page(text):
+        raise ValueError(
+            f"{path} is a web page (HTML) and no molecule file in LAMDA format: save"
+            " the file that the page links to, not the page."
+        )
+    lines = DataLines(path, text)
     own_name, *description = lines.name().split(maxsplit=1)
     weight = lines.value(
         "the molecular weight",

@@ -33,6 +33,13 @@ def read_text(path):
         return content.decode("latin-1")
 
 
+def is_web_page(text):
+    """Whether a text is HTML, which a browser or a server gave in a file's place."""
+    return (
+        re.match(r"\s*<(!doctype|html|head|\?xml|!--)", text, re.IGNORECASE) is not None
+    )
+
+
 def to_float(text):
     """Convert a number as C, Python or Fortran writes it.
 

@@ -346,10 +346,12 @@ class RadexModel(LineModel):
         amounts = np.stack([c.amount(densities, ratio) for c in rates])
         empty = amounts.sum(axis=0) <= 0
         if empty.any():
+            names = list(dict.fromkeys(c.partner for c in rates))
+            what = "density" if len(names) == 1 else "densities"
             raise ValueError(
                 f"{int(empty.sum())} of {len(empty)} models, the first in row"
-                f" {int(np.argmax(empty))}, have no partner of {species}: the densities"
-                f" of {[c.partner for c in rates]} are all 0."
+                f" {int(np.argmax(empty))}, have no partner of {species}: the {what} of"
+                f" {' and '.join(names)} {'is' if len(names) == 1 else 'are all'} 0."
             )
         return solver.solve(gas["temperature"], amounts, column, around)
 
