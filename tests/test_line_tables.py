@@ -10,7 +10,7 @@ from astropy.table import MaskedColumn, QTable, Table
 from numpy.testing import assert_allclose
 
 from skastro.io import read_line_table, to_integrated_temperature
-from skastro.molecular import Molecule, RadexModel, line_catalogue
+from skastro.molecular import Molecule, RadexModel, find_lines, line_catalogue
 from skastro.parameter_space import ParameterSpace, Uniform
 from skastro.retrieval import BayesianRetrieval
 
@@ -516,6 +516,7 @@ def test_its_own_table_is_read_again():
 def test_lines_by_name(text, name):
     lines = read_line_table(table(line=text), molecules=ATOMS, beam=BEAM)
     assert lines.lines == [name] and lines.given == [text]
+    assert [line.name for line in find_lines(lines.lines, ATOMS)] == [name]
 
 
 def test_lines_by_frequency():
@@ -568,6 +569,8 @@ def test_a_frequency_tells_which_of_several_lines_is_meant():
 def test_a_species_may_stand_in_the_column_of_lines():
     given = {"line": ["CO", "[CI]"], "transition": ["1-0", "3P1-3P0"]}
     given |= {"flux": [1.0, 2.0], "err": [0.1, 0.1]}
+    assert read_line_table(given, unit="K km/s").lines == ["CO(1-0)", "C(1-0)"]
+    given |= {"line": ["CO(1-0)", "CI 1-0"], "transition": ["1-0", "1-0"]}
     assert read_line_table(given, unit="K km/s").lines == ["CO(1-0)", "C(1-0)"]
 
 
@@ -768,6 +771,8 @@ def test_what_is_no_table(tmp_path):
         read_line_table(tmp_path / "none.csv")
     with pytest.raises(ValueError, match="`table` has no rows"):
         read_line_table(table()[:0])
+    with pytest.raises(TypeError, match="`species` must be a name or a sequence"):
+        read_line_table(table(unit="K km/s"), species=3)
     with pytest.raises(TypeError, match="`columns` must be a mapping"):
         read_line_table(table(), columns=["flux"])
     text = tmp_path / "odd.fits"

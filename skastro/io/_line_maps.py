@@ -225,25 +225,22 @@ def _check_frequencies(images, lines, called, matcher):
 
 def _disagreement(name, line, place, matcher):
     """Return what a map's name says, if its rest frequency says otherwise."""
-    there = matcher.near(place)
     if line is not None:
         at = f"and {line.name} is at {line.frequency:.6g} GHz"
         if not matcher.agrees(line, place):
             return at
-        other = there[0].species != line.species and matcher.agrees(
-            there[0], place, _CLOSE
-        )
-        return at if other and not matcher.agrees(line, place, _CLOSE) else None
+        if matcher.agrees(line, place, _CLOSE):
+            return None
+        near = [x for x in matcher.near(place) if x.species != line.species]
+        return at if near and matcher.agrees(near[0], place, _CLOSE) else None
     species = matcher.named(name)[1] if isinstance(name, str) else None
     if species is not None:
-        if there and not matcher.near(place, species):
-            return f"and {species} has no line there"
+        wrong = not matcher.near(place, species) and matcher.near(place)
+        return f"and {species} has no line there" if wrong else None
+    if not matcher.is_species_of(name):
         return None
-    if (
-        there
-        and matcher.agrees(there[0], place, _CLOSE)
-        and matcher.is_species_of(name)
-    ):
+    near = matcher.near(place)
+    if near and matcher.agrees(near[0], place, _CLOSE):
         return (
             "a species that is not known here; give its file, molecules={species: file}"
         )

@@ -3,6 +3,8 @@
 import re
 from typing import NamedTuple
 
+import numpy as np
+
 from ..molecular._known_molecules import as_molecules
 from ..molecular._line import lines_of
 from ..molecular._line_lookup import line_named, lines_named
@@ -65,7 +67,12 @@ class Matcher:
         self._tolerance = tolerance
         self._species = None
         if species is not None:
-            species = [species] if isinstance(species, str) else list(species)
+            species = [species] if isinstance(species, str) else species
+            if not np.iterable(species):
+                raise TypeError(
+                    "`species` must be a name or a sequence of names, such as"
+                    f" ['CO', 'HCN-hfs'], got {species!r}."
+                )
             self._species = [known_species(name, self._known) for name in species]
 
     # -- by name
@@ -81,8 +88,10 @@ class Matcher:
         """Whether a text is the name of a species, known or not, and no more."""
         if text is None:
             return False
-        known = species_named(str(text), self._known) is not None
-        return known or is_formula(str(text), self._known)
+        text = str(text).strip()
+        return species_named(text, self._known) is not None or (
+            splits_of(text, self._known)[1] == text and is_formula(text, self._known)
+        )
 
     def is_species_of(self, name):
         """Whether a name begins with what looks like a species that is not known."""

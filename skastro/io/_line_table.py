@@ -19,7 +19,7 @@ class LineTable:
     Attributes
     ----------
     lines : list of str
-        Names, as :func:`~skastro.molecular.line_catalogue` has them.
+        Names, as :func:`~skastro.molecular.find_lines` gives them.
     intensity : ndarray of shape (n_lines,)
         Integrated main-beam temperature [K km/s]; the limit of an upper limit; NaN
         where the table has none.

@@ -26,7 +26,7 @@ def lines_named(name, known):
     Returns
     -------
     lines : list of Line or Blend
-        None if no line is called so, several if the name is ambiguous.
+        Empty if no line is called so, several if the name is ambiguous.
     species : str or None
         None if it is not known, or may be one of two.
     written : str

@@ -79,8 +79,8 @@ def find_lines(
 
     Returns
     -------
-    lines : list of Line
-        In the order of ``names``; by frequency, the closest first.
+    lines : list of Line or Blend
+        In the order of ``names``; by frequency, the closest first, and no blends.
 
     Raises
     ------
@@ -97,9 +97,15 @@ def find_lines(
     ``"SO2(1_1_1-2_0_2)"``, ``"CN(1_3/2-0_1/2)"`` is ``"CN(1_1.5-0_0.5)"`` and
     ``"para-NH3(1,1)"`` is ``"p-NH3(1_1_1-1_1_0)"``. Atoms may be written by their
     spectrum and transition or wavelength: ``"[CI] 1-0"``, ``"[CII]158um"``,
-    ``"[OI]63"``, ``"O(63um)"``; the wavelength must be right within 1 %.
+    ``"[OI]63"``, ``"O(63um)"``; the wavelength must be right within 1 %. Nothing need
+    stand between species and transition, ``"CO3-2"``, and ``o-`` and ``p-`` may be left
+    out where one of them alone has the line.
     Case matters: ``"Co"`` is no ``"CO"``. A rare isotope is never taken for the main
     one.
+
+    A name without the quantum number F of a hyperfine file is the :class:`Blend` of
+    the components, if they lie within 300 km/s: ``"HCN-hfs(1-0)"``. Any other blend is
+    a sum that you name, ``"CN(1_0.5-0_0.5)+CN(1_1.5-0_0.5)"``, of one species.
 
     Labels of levels are those of the LAMDA file, which for SO and others differ from
     those of other lists of lines: look for the frequency.

@@ -42,7 +42,8 @@ class RadexModel(LineModel):
     ----------
     lines : sequence of str
         The lines to predict, such as ``["CO(3-2)", "HCN(4-3)"]``;
-        :func:`line_catalogue` lists them.
+        :func:`line_catalogue` lists them, and :func:`find_lines` says how else they,
+        and blends of them, may be called.
     column_density : {"total", "per line width"}, default="total"
         Whether the column densities in ``theta`` are those of the whole line
         [cm^-2], or divided by the line width [cm^-2 / (km/s)], on which alone the
