@@ -553,6 +553,8 @@ def test_of_two_files_of_a_species_the_plain_one_counts():
     assert by(line="SO-lowT", freq=so) == ["SO-lowT(5_6-4_5)"]
     with pytest.raises(ValueError, match=r"any of \['HCN-hfs\(1_2-0_1\) at 88.6"):
         by(line=None, freq=hcn, species=["CO", "HCN-hfs"])
+    with pytest.raises(ValueError, match="line, or all of them as 'HCl.1-0.', or give"):
+        by(line=None, freq=[625.919] * u.GHz)
     with pytest.raises(ValueError, match="no line at 88.6316 GHz; the nearest is CO.1"):
         by(line=None, freq=hcn, species=["CO"])
     with pytest.raises(ValueError, match="Unknown species 'SO-low'"):
@@ -714,6 +716,8 @@ def test_bands():
          "in Jy km / s by `unit`, and in K km / s by its unit"),
         ({}, {"unit": {"flx": "K"}}, "`unit` has 'flx', which is no column"),
         ({"error": None}, {"beam": BEAM}, "has an intensity and no error.*columns="),
+        ({"error": None, "sigm": 1.0}, {"beam": BEAM},
+         "Did you mean columns={'error': 'sigm'}"),
         ({"error": np.nan}, {"beam": BEAM}, "Row 0 .*'CO.3-2.',.*'error' is blank"),
         ({"error": 0.0}, {"beam": BEAM}, "Row 0.*error 0, which must be positive"),
         ({"error": [1.0] * u.K}, {"beam": BEAM}, "'error', the errors, is in K, and"),

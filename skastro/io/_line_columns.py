@@ -183,7 +183,7 @@ def _check_complete(found, names):
     if "flux" not in found:
         raise ValueError(
             "`table` has no column of intensities that is called so (flux, intensity,"
-            f" I, W, …); {known}columns={{'flux': …}}." + _misspelled(names, "flux")
+            f" I, W, …); {known}columns={{'flux': …}}." + misspelled(names, "flux")
         )
     if not {"line", "transition", "frequency", "observed_frequency", "wavelength"} & (
         found.keys()
@@ -191,7 +191,7 @@ def _check_complete(found, names):
         raise ValueError(
             "`table` has no column that says which lines they are (line, species and"
             f" transition, frequency, wavelength); {known}columns={{'line': …}}."
-            + _misspelled(names, "line", "transition", "frequency", "wavelength")
+            + misspelled(names, "line", "transition", "frequency", "wavelength")
         )
     if ("beam_minor" in found) != ("beam_major" in found):
         there = "beam_minor" if "beam_minor" in found else "beam_major"
@@ -207,7 +207,7 @@ def _check_complete(found, names):
         )
 
 
-def _misspelled(names, *roles):
+def misspelled(names, *roles):
     """Return a sentence with the columns whose names are nearly those of roles."""
     near = {
         role: name

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from ..molecular._blends import blend_with
 from ..molecular._known_molecules import as_molecules
 from ..molecular._line import lines_of
 from ..molecular._line_lookup import line_named, lines_named
@@ -181,7 +182,8 @@ class Matcher:
             raise ValueError(
                 f"{row}: {place.text} may be any of"
                 f" {[f'{x.name} at {x.frequency:.7g} GHz' for x in near[:6]]}; name the"
-                " line, or give more digits and a smaller `tolerance`."
+                f" line{self._blend(near)}, or give more digits and a smaller"
+                " `tolerance`."
             )
         if names and species is None:
             warn(
@@ -190,6 +192,14 @@ class Matcher:
                 f" {place.text}.",
             )
         return near[0]
+
+    def _blend(self, near):
+        """Return words for the blend whose components several lines are, if any."""
+        parts = {part for line in near for part in line.components}
+        whole = {blend_with(part, self._known[part.species]) for part in parts}
+        if len(whole) > 1 or whole <= set(near):
+            return ""
+        return f", or all of them as {whole.pop().name!r}"
 
     def _unknown(self, row, names):
         if not names:

@@ -6,6 +6,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ._integrated import kind_of
+from ._line_columns import misspelled
 from ._line_limits import limits_of, lower_limit
 
 _NUMBER = r"[-+]?(?:\d+\.?\d*|\.\d+)(?:[eEdD][-+]?\d+)?"
@@ -162,8 +163,10 @@ def _check(row, cells, value, sigma, limit):
             f" e_flux, …), of {cells.names}. If it is there by another name, say which,"
             " columns={'error': …}"
         )
+        hint = "" if "error" in cells else misspelled(cells.others(), "error")
         raise ValueError(
-            f"{row} has an intensity and no error, and is no upper limit: {where}."
+            f"{row} has an intensity and no error, and is no upper limit:"
+            f" {where}.{hint}"
         )
     if sigma <= 0 or np.isinf(sigma):
         raise ValueError(

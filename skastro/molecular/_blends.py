@@ -91,6 +91,27 @@ def lines_that_go_on(transition, molecule, species):
     return result, sure
 
 
+def blend_with(line, molecule):
+    """Return the line of which a hyperfine component is part, or the line itself.
+
+    Parameters
+    ----------
+    line : Line
+        A component.
+    molecule : Molecule
+        Its molecule.
+
+    Returns
+    -------
+    line : Line or Blend
+    """
+    if not molecule.n_hyperfine:
+        return line
+    name = _leading(line.index, (0, 0), molecule)[0]
+    found, sure = lines_that_go_on(name[1:-1], molecule, line.species)
+    return found[0] if sure and len(found) == 1 else line
+
+
 def _leading(i, n_given, molecule):
     """Return the name of a transition without the numbers of hyperfine structure.
 
