@@ -212,17 +212,17 @@ def simulation_based_calibration(
     calibration : SimulationBasedCalibration
         Marginal and joint ranks, tests of uniformity, coverage.
 
-    Warns
-    -----
-    UserWarning
-        If simulations have no solution and are drawn again; if simulated objects have
-        no posterior, and are left out.
-
     Raises
     ------
     ValueError
         If errors are not positive, not one of ``sigma`` and ``observe`` is given, or
         what ``observe`` returns is no observation.
+
+    Warns
+    -----
+    UserWarning
+        If simulations have no solution and are drawn again; if simulated objects have
+        no posterior, and are left out.
 
     See Also
     --------
