@@ -14,12 +14,20 @@ from scipy import constants
 from skastro.molecular import RadexModel, load_molecule
 from skastro.molecular._constants import GAUSSIAN_AREA
 
-#: Species, kinetic temperatures [K], and blends as ranges of frequencies [GHz].
+#: Kinetic temperatures [K], line widths [km/s], blends as ranges of frequencies [GHz].
 CASES = {
-    "HCN-hfs": ((10, 30), {"1-0": (88.6, 88.7), "3-2": (265.8, 265.95)}),
-    "CN": ((10, 100), {"1-0, 3/2-1/2": (113.4, 113.6), "2-1": (226.8, 227.0)}),
-    "OH": ((15, 200), {"1667 MHz": (1.6, 1.73), "2510 GHz": (2509.5, 2510.5)}),
-    "HCl": ((10, 100), {"1-0": (625.5, 626.5)}),
+    "HCN-hfs": ((10, 30), (0.3, 20), {"1-0": (88.6, 88.7), "3-2": (265.8, 265.95)}),
+    "CN": (
+        (10, 100),
+        (20, 300),
+        {"1-0, 3/2-1/2": (113.4, 113.6), "2-1": (226.8, 227.0)},
+    ),
+    "OH": (
+        (15, 200),
+        (0.3, 20),
+        {"1667 MHz": (1.6, 1.73), "2510 GHz": (2509.5, 2510.5)},
+    ),
+    "HCl": ((10, 100), (0.3, 20), {"1-0": (625.5, 626.5)}),
 }
 
 
@@ -105,12 +113,13 @@ def gas(species, n, seed):
     rng = np.random.default_rng(seed)
     temperature = rng.uniform(*CASES[species][0], n)
     density, column = 10 ** rng.uniform(2, 7, n), 10 ** rng.uniform(12, 16, n)
-    return temperature, density, column, 10 ** rng.uniform(-0.5, 1.3, n)
+    width = np.exp(rng.uniform(*np.log(CASES[species][1]), n))
+    return temperature, density, column * width / 3, width
 
 
 def blends(molecule, species):
     """Return the transitions of each blend, and its name."""
-    for low, high in CASES[species][1].values():
+    for low, high in CASES[species][2].values():
         inside = (molecule.frequencies > low) & (molecule.frequencies < high)
         lines = np.flatnonzero(inside & (molecule.einstein_a > 0))
         names = [species + molecule.line_names[i][len(molecule.name) :] for i in lines]
@@ -198,7 +207,7 @@ def compare(species, n_peer, batch, repeats):
         f"{int(solve(model, many).converged.sum())} of {batch}",
     ]
     effect = []
-    for i, name in enumerate(CASES[species][1]):
+    for i, name in enumerate(CASES[species][2]):
         for what, other in (("sum", added), ("default", seen_apart)):
             change = np.abs(other[:, i] / seen[:, i] - 1)
             effect.append([f"{species} {name}", what, *quantiles(change)])
@@ -223,8 +232,9 @@ def main():
         effect += own[2]
     sections = [
         f"Models of each species, {arguments.peer}: temperatures within the rates,"
-        " densities of 1e2 to 1e7 cm^-3, column densities of 1e12 to 1e16 cm^-2, line"
-        ' widths of 0.3 to 20 km/s, overlap="include". pythonradex with'
+        " densities of 1e2 to 1e7 cm^-3, column densities of 3e11 to 3e15 cm^-2 per"
+        " km/s, line widths of 0.3 to 20 km/s, of CN 20 to 300,"
+        ' overlap="include". pythonradex with'
         " treat_line_overlap and rectangular profiles of 1.0645 times that width, once"
         " as it is, where it samples profiles until an average changes by less than"
         " 1 %, and once with averages over the segments between the edges of all"
