@@ -35,10 +35,14 @@ class Overconfident(BayesianRetrieval):
         return super().fit(X, y, sigma=sigma / 2)
 
 
-def calibrate(cls, **parameters):
-    retrieval = cls(line, PRIOR, sampler="importance", random_state=0, **parameters)
+def calibrate(cls, n_simulations=200):
+    retrieval = cls(line, PRIOR, sampler="importance", random_state=0)
     return simulation_based_calibration(
-        retrieval, X, lambda y: 1.0 + 0.1 * np.abs(y), random_state=1
+        retrieval,
+        X,
+        lambda y: 1.0 + 0.1 * np.abs(y),
+        n_simulations=n_simulations,
+        random_state=1,
     )
 
 
@@ -58,7 +62,7 @@ def test_right_posteriors_pass(calibration):
 
 
 def test_overconfident_posteriors_fail():
-    calibration = calibrate(Overconfident)
+    calibration = calibrate(Overconfident, n_simulations=80)
     assert not calibration.passes()
     assert (calibration.coverage(0.6827) < 0.55).all()
 
@@ -84,7 +88,7 @@ def test_unsolved_simulations_are_drawn_again():
     retrieval = BayesianRetrieval(half, PRIOR, sampler="importance", random_state=0)
     with pytest.warns(UserWarning) as caught:
         calibration = simulation_based_calibration(
-            retrieval, X, np.ones(6), n_simulations=30, random_state=0
+            retrieval, X, np.ones(6), n_simulations=12, random_state=0
         )
     assert any("drawn again" in str(w.message) for w in caught)
     assert (calibration.theta[:, 0] > 0).all()
