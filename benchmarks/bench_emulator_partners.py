@@ -30,8 +30,8 @@ def case(name, n_models, seed):
     settings = {"partners": partners, "column_density": "per line width"}
     if "e" in partners:
         settings["electrons"] = "fraction"
-    # lines up to 100 km/s wide, some of which overlap
-    radex = RadexModel(lines, overlap="ignore", **settings)
+    settings["overlap"] = "ignore"  # of lines up to 100 km/s wide, some of which do
+    radex = RadexModel(lines, **settings)
     parameters = gas_prior(model=radex).parameters
     parameters["temperature"] = Uniform(*temperatures, "K")
     parameters["filling_factor"] = Uniform(1e-3, 1)

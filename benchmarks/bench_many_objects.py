@@ -164,10 +164,13 @@ def calibration(model, prior, lines, n):
         random_state=0,
     )
     seconds = time.perf_counter() - start
-    inside = found.coverage([0.6827, 0.95])
+    levels = [0.6827, 0.95]
+    marginal = found.names, *found.coverage(levels), found.p_values
+    jointly = found.joint_names, *found.joint_coverage(levels), found.joint_p_values
     rows = [
         [name, f"{a:.3f}", f"{b:.3f}", f"{p:.3f}"]
-        for name, a, b, p in zip(found.names, *inside, found.p_values, strict=True)
+        for columns in (marginal, jointly)
+        for name, a, b, p in zip(*columns, strict=True)
     ]
     return rows, found.passes(), seconds
 

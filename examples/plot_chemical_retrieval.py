@@ -36,6 +36,7 @@ from skastro.molecular import (
 from skastro.parameter_space import ParameterSpace, Uniform
 from skastro.plotting import (
     CornerDisplay,
+    JointCoverageDisplay,
     ParameterMapsDisplay,
     PosteriorPredictiveDisplay,
     RankDisplay,
@@ -213,11 +214,15 @@ print(pixels.posterior_[:3].to_table()["temperature", "temperature_upper"])
 # Can it be trusted?
 # ------------------
 # Galaxies drawn from the prior, observed, and retrieved: true values have uniform ranks
-# in posteriors that are right, and stay in the grey band.
+# in posteriors that are right, and stay in the grey band; and so do regions of all
+# parameters together.
 
 calibration = simulation_based_calibration(
     pixels, X, lambda y: np.maximum(0.2 * y, 0.1), random_state=0
 )
 print(calibration.summary())
 RankDisplay.from_calibration(calibration)
+JointCoverageDisplay.from_calibration(
+    calibration, regions=["random points", "likelihood"]
+)
 plt.show()

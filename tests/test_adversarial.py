@@ -521,8 +521,8 @@ def test_more_twins_are_found_than_by_polynomials(fitted, twins):
 @pytest.mark.parametrize(
     ("model", "weight", "max_epochs"),
     [
-        (FaderDisentangler(auxiliary_layer_sizes=(32,), n_label_bins=10), 0.1, 60),
-        (FactorDisentangler(critic_layer_sizes=(32,), n_critic=5), 0.3, 100),
+        (FaderDisentangler(auxiliary_layer_sizes=(32,), n_label_bins=10), 0.1, 30),
+        (FactorDisentangler(critic_layer_sizes=(32,), n_critic=5), 0.3, 50),
     ],
 )
 def test_the_adversary_hides_labels(model, weight, max_epochs):

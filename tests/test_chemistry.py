@@ -340,6 +340,9 @@ def test_ratios_are_ratios(model):
     assert_allclose(seen.T, expected)
     assert_allclose(sigma, np.sqrt(2) * 0.1 / np.log(10))
     assert ratios.in_domain(theta).all() and ratios.output_unit == "dex"
+    spelled = LineRatioModel(model, [("12CO 6-5", "CO J=3-2"), ("hcn 4-3", "CS7-6")])
+    assert spelled.output_names == ratios.output_names
+    assert_allclose(spelled.predict(theta), expected)
 
 
 def test_ratios_in_a_retrieval(co_emulator):
@@ -365,6 +368,11 @@ def test_bad_ratios(model):
         with pytest.raises(ValueError, match=message):
             LineRatioModel(model, ratios).predict([[100, 1e5, 1, 10, 1, 1, 10, 0.5]])
     ratios = LineRatioModel(model, [("CO(6-5)", "CO(3-2)")])
+    with pytest.raises(ValueError, match=r"'CO 6-5'\), which are both CO\(6-5\)"):
+        LineRatioModel(model, [("CO(6-5)", "CO 6-5")]).output_names  # noqa: B018
+    for wrong in ("CO(6-5)/CO(3-2)", 3):
+        with pytest.raises(TypeError, match="`ratios` must be a sequence of pairs"):
+            LineRatioModel(model, wrong).output_names  # noqa: B018
     with pytest.raises(ValueError, match="must be positive for a ratio"):
         ratios.transform([1.0, -1.0, 1, 1, 1], [1.0] * 5)
     with pytest.raises(ValueError, match="a row for each of 5 lines"):

@@ -1,5 +1,6 @@
 """Maps of lines in FITS files: grid, beam, units, and what is wrong with a file."""
 
+import dataclasses
 import sys
 
 import numpy as np
@@ -15,6 +16,7 @@ from scipy.ndimage import gaussian_filter
 from skastro.datasets import make_line_maps
 from skastro.decomposition import LineMapNMF
 from skastro.io import read_line_maps, write_component_maps
+from skastro.molecular import load_molecule
 
 radio_beam = pytest.importorskip("radio_beam")
 pytest.importorskip("reproject")
@@ -466,6 +468,43 @@ def test_a_rest_frequency_of_another_line_is_told():
     hdu.header["RESTFREQ"] = hdu.header.pop("RESTFRQ") / 1e9
     with pytest.warns(UserWarning, match="RESTFRQ is 1.15271e-07 GHz, but"):
         read_line_maps({"CO(1-0)": hdu})
+    # so is that of another species, in a species of which no line is meant
+    hdu = image(np.ones((8, 9)), RESTFRQ=FREQUENCY)
+    with pytest.warns(UserWarning, match="that of CO.1-0., .*'HCN', and HCN has no"):
+        read_line_maps({"HCN": hdu})
+    with pytest.warns(UserWarning, match="that of CO.1-0., .*'13CO 1-0', a species th"):
+        read_line_maps({"13CO 1-0": hdu})
+    read_line_maps({"CO": hdu})
+
+
+def test_a_rest_frequency_beside_a_line_may_be_that_of_another_species():
+    """Two lines 150 km/s apart."""
+    carbon = load_molecule("CO")
+    near = dataclasses.replace(carbon, frequencies=carbon.frequencies * 1.0005)
+    hdu = image(np.ones((8, 9)), RESTFRQ=FREQUENCY)
+    with pytest.warns(UserWarning, match=r"that of CO\(1-0\), .*'XO\(1-0\)'"):
+        read_line_maps({"XO(1-0)": hdu}, molecules={"XO": near})
+    hdu.header["RESTFRQ"] = FREQUENCY * 1.0005
+    data = read_line_maps({"XO J=1-0": hdu}, molecules={"XO": near})
+    assert data.lines == ["XO(1-0)"]
+    with pytest.warns(UserWarning, match=r"that of XO\(1-0\), .*'CO 1-0'"):
+        read_line_maps({"CO 1-0": hdu}, molecules={"XO": near})
+
+
+def test_lines_have_the_names_of_the_catalogue():
+    hdu, other = image(np.ones((8, 9))), image(np.full((8, 9), 2.0))
+    maps = {"CO 3-2": hdu, "my line": hdu, "HCN-hfs 1-0": other}
+    data = read_line_maps(
+        maps,
+        errors={"HCN-hfs(1-0)": hdu, "12CO J=3-2": hdu, "my line": hdu},
+        reference="CO J=3-2",
+    )
+    assert data.lines == ["CO(3-2)", "my line", "HCN-hfs(1-0)"]
+    assert_allclose(data.X[0], [1, 1, 2])
+    with pytest.raises(ValueError, match=r"CO\(3-2\) twice, as 'CO 3-2' and 'CO\(3-2"):
+        read_line_maps({"CO 3-2": hdu, "CO(3-2)": other})
+    with pytest.raises(ValueError, match=r"`reference`='CO 3-1' .* Did you mean 'CO\("):
+        read_line_maps({"CO 3-2": hdu}, reference="CO 3-1")
 
 
 # -- blank pixels

@@ -156,7 +156,7 @@ def test_two_components_merge_the_two_most_alike():
 @pytest.mark.parametrize("scene", ["protostellar", "high_z"])
 @pytest.mark.parametrize("seed", [0, 1])
 def test_number_of_components_is_found(scene, seed):
-    X = make_line_maps(scene, random_state=seed).X
+    X = make_line_maps(scene, map_shape=(20, 20), random_state=seed).X
     chosen = choose_n_components(LineMapNMF(), X, random_state=seed)
     assert chosen.best == 3 and chosen.errors.shape == (5, 8)
     # predictions are bounded, so that no error outweighs all others beyond measure

@@ -66,7 +66,7 @@ def test_both_samplers_agree(gaussian):
     X, y, sigma, prior, _ = gaussian
     few = slice(0, 3)
     fits = [
-        BayesianRetrieval(linear, prior, sampler=s, random_state=0, n_live_points=200)
+        BayesianRetrieval(linear, prior, sampler=s, random_state=0, n_live_points=100)
         .fit(X, y[:, few], sigma=sigma[:, few])
         .posterior_
         for s in ("importance", "region")
@@ -394,7 +394,9 @@ class Watcher:
 def test_callbacks_see_objects_and_do_not_stop_them(gaussian, sampler):
     pytest.importorskip("sklearn.callback", reason="came with scikit-learn 1.9")
     X, y, sigma, prior, _ = gaussian
-    retrieval = BayesianRetrieval(linear, prior, sampler=sampler, random_state=0)
+    retrieval = BayesianRetrieval(
+        linear, prior, sampler=sampler, n_live_points=50, random_state=0
+    )
     alone = clone(retrieval).fit(X, y[:, :3], sigma=sigma[:, :3])
     watcher = Watcher()
     watched = clone(retrieval).set_callbacks(watcher)
@@ -407,7 +409,7 @@ def test_callbacks_see_objects_and_do_not_stop_them(gaussian, sampler):
         one = clone(retrieval).set_callbacks(watcher)
         with pytest.warns(UserWarning, match="A callback asked to stop") as caught:
             one.fit(X, y[:, 0], sigma=sigma[:, 0])
-        assert watcher.n_steps == one.n_calls_ // 1000
+        assert watcher.n_steps == one.n_calls_ // 1000 > 0
         assert caught[0].filename == __file__
 
 

@@ -15,7 +15,9 @@ from hypothesis import strategies as st
 from numpy.testing import assert_allclose, assert_array_equal
 
 from skastro.molecular import (
+    Blend,
     Molecule,
+    RadexModel,
     find_lines,
     line_catalogue,
     load_molecule,
@@ -287,6 +289,27 @@ def test_files_that_make_no_sense_say_where(tmp_path, changes, line, message):
         read(tmp_path, changed(*changes))
 
 
+def test_files_that_are_none_say_so(tmp_path):
+    page = "\n<!DOCTYPE html>\n<html><head><title>LAMDA</title></head></html>\n"
+    with pytest.raises(
+        ValueError, match=r"small.dat is a web page \(HTML\) and no mol"
+    ):
+        read(tmp_path, page)
+    missing = tmp_path / "none.dat"
+    with pytest.raises(FileNotFoundError, match=r"`path`: .*none.dat does not exist"):
+        read_lamda(missing)
+    with pytest.raises(FileNotFoundError, match="is a folder"):
+        read_lamda(tmp_path)
+    for call in (
+        lambda given: find_lines(["XY(1-0)"], given),
+        lambda given: RadexModel(["CO(1-0)"], molecules=given).output_names,
+    ):
+        with pytest.raises(
+            FileNotFoundError, match="`molecules` gives for 'XY' the fi"
+        ):
+            call({"XY": missing})
+
+
 def test_a_partner_twice_is_an_error(tmp_path):
     lines = SMALL.splitlines()
     text = "\n".join(["2" if i == 16 else line for i, line in enumerate(lines)])
@@ -470,7 +493,7 @@ def test_mended_energies_follow_from_the_frequencies():
 def test_molecules_are_read_when_asked_for(monkeypatch):
     read = []
     monkeypatch.setattr(
-        "skastro.molecular._lines.load_molecule",
+        "skastro.molecular._known_molecules.load_molecule",
         lambda name: read.append(name) or load_molecule(name),
     )
     known = as_molecules(None)
@@ -586,6 +609,41 @@ def test_the_guide_has_the_table_of_molecules():
         ("para-NH3(1,1)", "p-NH3(1_1_1-1_1_0)"),
         ("oNH3 (3,3)", "o-NH3(3_3_1-3_3_0)"),
         ("ortho-H2S 1_1_0-1_0_1", "o-H2S(1_1_0-1_0_1)"),
+        # nothing between species and transition
+        ("CO3-2", "CO(3-2)"),
+        ("12CO3-2", "CO(3-2)"),
+        ("C18O1-0", "C18O(1-0)"),
+        ("HC3N10-9", "HC3N(10-9)"),
+        ("HCO+1-0", "HCO+(1-0)"),
+        ("CI609", "C(1-0)"),
+        ("CI1-0", "C(1-0)"),
+        ("OI63", "O(3P1-3P2)"),
+        ("CII158", "C+(1.5-0.5)"),
+        # ortho or para, as only one of them has the line
+        ("NH3(1,1)", "p-NH3(1_1_1-1_1_0)"),
+        ("NH3(3,3)", "o-NH3(3_3_1-3_3_0)"),
+        ("H2S 1_1_0-1_0_1", "o-H2S(1_1_0-1_0_1)"),
+        # terms from the lower level
+        ("[OI] 3P2-3P1", "O(3P1-3P2)"),
+        ("[CII] 2P1/2-2P3/2", "C+(1.5-0.5)"),
+        # quantum numbers one after the other
+        ("HCN 1-0 F=2-1", "HCN-hfs(1_2-0_1)"),
+        ("HCN(J=1-0, F=2-1)", "HCN-hfs(1_2-0_1)"),
+        ("HCl 1-0 F=5/2-3/2", "HCl(1_2.5-0_1.5)"),
+        ("CN N=1-0, J=3/2-1/2", "CN(1_1.5-0_0.5)"),
+        # blends
+        ("HCN-hfs 1-0", "HCN-hfs(1-0)"),
+        ("HCN@hfs J=1→0", "HCN-hfs(1-0)"),
+        ("HCl(1-0)", "HCl(1-0)"),
+        ("OH+ 1_2-0_1", "OH+(1_2-0_1)"),
+        (
+            "HCN-hfs 1_1-0_1 + HCN-hfs 1_2-0_1",
+            "HCN-hfs(1_1-0_1)+HCN-hfs(1_2-0_1)",
+        ),
+        (
+            "CN(1_1/2-0_1/2)+CN 1_3/2-0_1/2",
+            "CN(1_0.5-0_0.5)+CN(1_1.5-0_0.5)",
+        ),
     ],
 )
 def test_spellings(written, meant):
@@ -595,6 +653,96 @@ def test_spellings(written, meant):
 def test_two_spellings_of_one_line_are_a_repetition():
     with pytest.raises(ValueError, match=r"names \['CO\(3-2\)'\] more than once"):
         find_lines(["CO(3-2)", "CO 3-2"])
+    one, other = "HCN-hfs(1_1-0_1)", "HCN-hfs(1_2-0_1)"
+    with pytest.raises(ValueError, match="more than once"):
+        find_lines([f"{one}+{other}", f"{other}+{one}"])
+    assert len(find_lines(["HCN-hfs(1-0)", one, other])) == 3
+
+
+# -- blends
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_only_hyperfine_structure_is_blended_unasked(name):
+    """What is left out of a label is F or F1, as the header says, and nothing else."""
+    molecule = load_molecule(name)
+    expected = {"HCl": 1, "HCN-hfs": 1, "OH+": 1}
+    assert molecule.n_hyperfine == expected.get(name, 0)
+    labels = [label.split("_") for label in molecule.quantum_numbers]
+    for n_left in range(1, len(labels[0])):
+        start = ["_".join(label[:n_left]) for label in labels]
+        pairs = [
+            (start[u], start[l])
+            for u, l in zip(molecule.upper, molecule.lower, strict=True)
+        ]
+        for upper, lower in dict.fromkeys(pairs):
+            own = [i for i, pair in enumerate(pairs) if pair == (upper, lower)]
+            if len(own) < 2:
+                continue
+            called = f"{name}({upper}-{lower})"
+            if n_left == len(labels[0]) - molecule.n_hyperfine:
+                blend = find_lines([called])[0]
+                assert isinstance(blend, Blend)
+                assert blend.name == called and sorted(blend.indices) == own
+                frequencies = molecule.frequencies[own]
+                assert frequencies.min() <= blend.frequency <= frequencies.max()
+                assert np.ptp(frequencies) < 1e-3 * blend.frequency
+                continue
+            with pytest.raises(ValueError, match="may be any of .*; name one|Did you"):
+                find_lines([called])
+
+
+def test_lines_that_are_no_blend_say_which_sum_would_do():
+    """K ladders, fine structure, and groups of hyperfine components."""
+    total = "CN(1_0.5-0_0.5)+CN(1_1.5-0_0.5)"
+    with pytest.raises(ValueError, match="any of 2") as error:
+        find_lines(["CN(1-0)"])
+    assert str(error.value).endswith(
+        f"the sum of those that were observed as one, {total!r}."
+    )
+    assert find_lines([total])[0].indices == (0, 1)
+    with pytest.raises(
+        ValueError, match=r"any of 3: 'p-H2CS\(3_0_3-2_0_2\)' .*, or the sum"
+    ):
+        find_lines(["p-H2CS(3-2)"])
+    with pytest.raises(ValueError, match=r"any of 3: 'OH\+\(1_0-0_1\)' .*name one\.$"):
+        find_lines(["OH+(1-0)"])
+    # Lambda doublets
+    with pytest.raises(ValueError, match="any of 16"):
+        find_lines(["OH(3/2-3/2)"])
+
+
+def test_hyperfine_numbers_are_known_by_the_header(tmp_path):
+    levels = "1 0.0 1.0 0_1\n2 4.0 3.0 1_1\n3 4.0001 5.0 1_2".replace(
+        "1.0 0_1", "3.0 0_1"
+    )
+    text = "\n".join([
+        "!MOLECULE", "XY", "!WEIGHT", "20.0", "!LEVELS", "3", "!{}", levels,
+        "!TRANSITIONS", "2", "!T", "1 2 1 1e-5", "2 3 1 1e-5",
+        "!PARTNERS", "1", "!P", "1 H2", "!N", "1", "!T", "1", "!T", "10.0",
+        "!R", "1 2 1 1e-11",
+    ])  # fmt: skip
+    path = tmp_path / "xy.dat"
+
+    def of(header):
+        path.write_text(text.replace("{}", header))
+        return read_lamda(path)
+
+    assert of("LEVEL + ENERGY + WEIGHT + N_J").n_hyperfine == 0
+    assert of("LEVEL + ENERGY + WEIGHT + J, F,+/-").n_hyperfine == 0
+    assert of("Level + energy + weight + quantum numbers J_F1_F ").n_hyperfine == 2
+    molecule = of("LEVEL + ENERGY + WEIGHT + QNUM (J, F)")
+    assert molecule.n_hyperfine == 1
+    assert find_lines(["XY 1-0"], {"XY": molecule})[0].name == "XY(1-0)"
+    with pytest.raises(ValueError, match="any of 2.*'XY"):
+        find_lines(["XY 1-0"], {"XY": of("LEVEL + ENERGY + WEIGHT + N_J")})
+
+
+def test_the_weight_of_hcl_is_remarked():
+    (remark,) = load_molecule("HCl").remarks
+    assert (
+        "level 1, 0_1.5, has the statistical weight 1.3, where F asks for 4" in remark
+    )
 
 
 @pytest.mark.parametrize(
@@ -627,11 +775,18 @@ def test_unknown_species_say_how_to_give_their_file(name):
     [
         ("hCN(4-3)", r"Did you mean 'HCN\(4-3\)'\?"),
         ("SIO(5-4)", r"Did you mean 'SiO\(5-4\)'\?"),
-        ("CO3-2", r"Did you mean 'CO\(3-2\)'\?"),
         ("HCO(1-0)", r"Did you mean 'HCO\+\(1-0\)'\?"),
-        ("NH3(1,1)", r"Did you mean 'p-NH3\(1_1_1-1_1_0\)'\?"),
+        ("NH3(9,9)", "Did you mean 'o-NH3', 'p-NH3'"),
+        ("H2CS 2-1", r"any of 3: 'o-H2CS\(2_1_2-1_1_1\)' .*; name one\.$"),
+        ("p-H2CS 2-1", r"Did you mean 'p-H2CS\(2_0_2-1_0_1\)'"),
+        ("13CO3-2", "no molecule '13CO' .* isotopologue of CO"),
+        ("O2-1", "Unknown line 'O2-1'"),
+        ("CO(1-0)+CO(99-98)", r"Unknown line 'CO\(99-98\)'"),
         ("CO(3-1)", r"Did you mean .*'CO\(3-2\)'"),
-        ("CO", r"'CO\(1-0\)', 'CO\(2-1\)', 'CO\(3-2\)' and 37 more"),
+        (
+            "CO",
+            r"'CO' is a species and no line. CO has 'CO\(1-0\)', .* and 37 more",
+        ),
         ("[CI]", r"any of 3: 'C\(1-0\)' \(492.161 GHz\), .*; name one"),
         ("[CI]500", r"C has 'C\(1-0\)', 'C\(2-1\)', 'C\(2-0\)'"),
         ("", "no molecule ''"),

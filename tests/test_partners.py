@@ -151,7 +151,9 @@ def test_a_partner_that_is_not_there_does_nothing(ion):
     # nor does it if it is as good as absent, which no step hides
     gas[0][2] = 1e-15
     assert_allclose(with_electrons.predict(gas), without, rtol=1e-8)
-    with pytest.raises(ValueError, match=r"no partner of X\+: the densities of"):
+    with pytest.raises(
+        ValueError, match=r"no partner of X\+: the densities of H and e are all 0\."
+    ):
         model(ion, ("H", "e")).predict([[50.0, 0.0, 0.0, 1e13, 2.0, 1.0]])
     with pytest.raises(ValueError, match="density must be positive"):
         model(ion, ("H2",)).predict([[50.0, 0.0, 1e13, 2.0, 1.0]])
@@ -235,7 +237,11 @@ def test_a_table_of_one_temperature(ion):
     [
         ({"partners": "H2"}, TypeError, "must be a sequence of collision partners"),
         ({"partners": ()}, ValueError, "`partners` is empty"),
-        ({"partners": ("electrons",)}, ValueError, "known collision partners are"),
+        ({"partners": ("electrons",)}, ValueError, "partners are .* Did you mean 'e'"),
+        ({"partners": ("electron",)}, ValueError, "Did you mean 'e'"),
+        ({"partners": ("e-",)}, ValueError, "Did you mean 'e'"),
+        ({"partners": ("Para-H2",)}, ValueError, "Did you mean 'p-H2'"),
+        ({"partners": ("protons",)}, ValueError, "Did you mean 'H.'"),
         ({"partners": ("h2",)}, ValueError, "Did you mean 'H2'"),
         ({"partners": ("H", "H")}, ValueError, "more than once"),
         ({"partners": ("H2", "p-H2")}, ValueError, "count molecular hydrogen twice"),
@@ -259,6 +265,13 @@ def test_a_table_of_one_temperature(ion):
 def test_contradictions(settings, error, message):
     with pytest.raises(error, match=message):
         RadexModel(["CO(1-0)"], **settings).fit([[50.0, 1e4, 1e16, 1.0, 1.0]])
+
+
+def test_a_partner_of_two_tables_is_named_once():
+    """CO has rates with ortho- and para-H2, which are one density here."""
+    radex = RadexModel(["CO(1-0)"], partners=("H2", "e"), missing_rates="ignore")
+    with pytest.raises(ValueError, match=r"of CO: the density of H2 is 0\.$"):
+        radex.predict([[50.0, 0.0, 10.0, 1e16, 1.0, 1.0]])
 
 
 def test_solve_names_what_it_lacks(ion):

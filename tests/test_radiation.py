@@ -3,14 +3,14 @@
 import numpy as np
 import pytest
 from astropy import units
-from numpy.testing import assert_allclose, assert_array_equal
+from numpy.testing import assert_allclose
 
 from skastro.molecular import (
     BlackBody,
     Dust,
+    LineRatioModel,
     ModifiedBlackBody,
     MultiPhaseModel,
-    OverlapWarning,
     RadexModel,
     TabulatedField,
     find_lines,
@@ -364,7 +364,7 @@ def test_a_sum_of_lines_by_name(shared_data):
     model = RadexModel(
         [*names, "+".join(names)], molecules={"OH": oh}, overlap="ignore"
     )
-    intensity = model.predict([[100.0, 1e5, 1e15, 3.0, 1.0]])[0]
+    intensity = model.predict([[100.0, 1e5, 3e14, 0.9, 1.0]])[0]
     assert_allclose(intensity[3], intensity[:3].sum())
     assert model.encode_lines(["+".join(names)])[0, 0] == 3
     for name, message in [
@@ -376,28 +376,28 @@ def test_a_sum_of_lines_by_name(shared_data):
             RadexModel([name], molecules={"OH": oh}).parameter_names  # noqa: B018
 
 
+def test_blends_are_known_by_any_of_their_names():
+    names = ["HCN-hfs 1-0", "HCN-hfs(1_1-0_1)+HCN-hfs(1_0-0_1)"]
+    model = RadexModel(names)
+    assert model.output_names == ["HCN-hfs(1-0)", names[1]]
+    assert model.output_names == [line.name for line in find_lines(names)]
+    turned = "HCN-hfs 1_0-0_1 + HCN-hfs 1_1-0_1"
+    encoded = model.encode_lines([turned, "HCN@hfs J=1-0", "HCN-hfs(1-0)"])
+    assert encoded.ravel().tolist() == [1, 0, 0]
+    ratios = LineRatioModel(model, [(turned, names[0])])
+    assert ratios.output_names == [f"{names[1]}/HCN-hfs(1-0)"]
+    with pytest.raises(ValueError, match=r"no line 'HCN-hfs\(1_1-0_1\)'"):
+        model.encode_lines(["HCN-hfs(1_1-0_1)"])
+    with pytest.raises(ValueError, match="more than once"):
+        RadexModel([names[1], turned]).output_names  # noqa: B018
+
+
 def test_lines_far_apart_are_no_blend(shared_data):
     """CN(1-0) is two groups of lines 0.3 GHz apart, and must be named."""
     cn = read_lamda(shared_data / "chem" / "lamda_more" / "cn.dat", name="CN")
     with pytest.raises(ValueError, match="line"):
         RadexModel(["CN(1-0)"], molecules={"CN": cn}).parameter_names  # noqa: B018
     assert find_lines(["CO(1-0)"])[0].index == 0
-
-
-def test_thick_lines_that_overlap_are_told(hcn):
-    """Components of HCN(1-0) are 4.8 and 7.1 km/s apart."""
-    model = RadexModel(["HCN(1-0)"], molecules={"HCN": hcn})
-    narrow_or_thin = [[10.0, 1e3, 1e12, 0.01, 1.0], [15.0, 1e4, 1e11, 10.0, 1.0]]
-    assert (model.predict(narrow_or_thin) > 0).all()
-    thick = [*narrow_or_thin, [10.0, 1e3, 1e15, 10.0, 1.0]]
-    message = r"1 of 3 models have thick lines of HCN that overlap: in row 2, HCN\("
-    with pytest.warns(OverlapWarning, match=message):
-        apart = model.predict(thick)
-    assert_array_equal(model.set_params(overlap="ignore").predict(thick), apart)
-    with pytest.raises(ValueError, match=message):
-        model.set_params(overlap="raise").predict(thick)
-    # lines of different species, or apart, do not matter
-    assert RadexModel(["CO(3-2)"]).predict([[50.0, 1e5, 1e20, 900.0, 1.0]]) > 0
 
 
 # -- errors

@@ -105,6 +105,7 @@ def test_lines_by_their_names():
         np.array(model.output_names)[:, None],
         pd.Series(model.output_names),
         pd.DataFrame({"line": model.output_names}),
+        ["CO 3-2", "12CO J=6-5", "CS7-6"],
     ):
         found = BayesianRetrieval(model, prior, random_state=0, n_live_points=100)
         found.fit(names, y, sigma=0.3)

@@ -67,6 +67,8 @@ class Cells:
         cells = []
         for i, cell in enumerate(column):
             cell = cell.decode() if isinstance(cell, bytes) else cell
+            if isinstance(cell, (np.float64, np.integer, np.bool_)):
+                cell = cell.item()
             cell = str(cell).strip() if isinstance(cell, str) else cell
             blank = (mask is not None and mask[i]) or cell is None
             blank = blank or (isinstance(cell, str) and cell.lower() in BLANK)

@@ -1,6 +1,7 @@
 """Which column of a table of lines says what, by the names that people give them."""
 
 import re
+from difflib import get_close_matches
 
 from ..utils.suggestions import closest
 from ._units import parse_unit
@@ -24,6 +25,8 @@ _NAMES = {
     "error": "error err errors sigma uncertainty unc std stddev rms noise e delta",
     "limit": "limit limits upperlimit upperlimits uplim uplims ul limitflag l islimit"
     " isupperlimit upperlimitflag nondetection censored",
+    "limit_value": "limitvalue upperlimitvalue limitflux fluxlimit valuelimit",
+    "detected": "detected isdetected detection isdetection detect detectionflag",
     "unit": "unit units fluxunit fluxunits intensityunit intensityunits",
     "beam": "beam hpbw thetabeam beamfwhm fwhmbeam beamsize beamwidth thetamb thetab"
     " beamarea beamsolidangle omegabeam omegab",
@@ -46,7 +49,7 @@ _SUFFIXES = {
     **{"hz": "Hz", "khz": "kHz", "mhz": "MHz", "ghz": "GHz", "thz": "THz"},
     **{"arcsec": "arcsec", "arcmin": "arcmin", "mas": "mas", "deg": "deg"},
     **{"um": "um", "micron": "um", "mm": "mm", "kkms": "K km/s", "jykms": "Jy km/s"},
-    **{"wm2": "W m-2", "ergscm2": "erg s-1 cm-2"},
+    **{"wm2": "W m-2", "ergscm2": "erg s-1 cm-2", "percent": "%", "pct": "%"},
 }
 #: The scale of a temperature, beside its unit.
 _SCALE = re.compile(r"\(?\s*\bT_?\{?(?:mb\b|A\^?\*|A\b)\}?\s*\)?", re.IGNORECASE)
@@ -180,7 +183,7 @@ def _check_complete(found, names):
     if "flux" not in found:
         raise ValueError(
             "`table` has no column of intensities that is called so (flux, intensity,"
-            f" I, W, …); {known}columns={{'flux': …}}."
+            f" I, W, …); {known}columns={{'flux': …}}." + misspelled(names, "flux")
         )
     if not {"line", "transition", "frequency", "observed_frequency", "wavelength"} & (
         found.keys()
@@ -188,6 +191,7 @@ def _check_complete(found, names):
         raise ValueError(
             "`table` has no column that says which lines they are (line, species and"
             f" transition, frequency, wavelength); {known}columns={{'line': …}}."
+            + misspelled(names, "line", "transition", "frequency", "wavelength")
         )
     if ("beam_minor" in found) != ("beam_major" in found):
         there = "beam_minor" if "beam_minor" in found else "beam_major"
@@ -201,6 +205,23 @@ def _check_complete(found, names):
             f" {found['beam_major']!r}: leave one out, columns={{'beam': None}} or"
             " columns={'beam_major': None, 'beam_minor': None}."
         )
+
+
+def misspelled(names, *roles):
+    """Return a sentence with the columns whose names are nearly those of roles."""
+    near = {
+        role: name
+        for role in roles
+        for name in names
+        if get_close_matches(name_and_unit(name)[0], _NAMES[role].split(), cutoff=0.75)
+    }
+    if not near:
+        return ""
+    return (
+        " Did you mean "
+        + " or ".join(f"columns={{{r!r}: {n!r}}}" for r, n in near.items())
+        + "?"
+    )
 
 
 def column_unit(column, name, role, units):

@@ -4,6 +4,7 @@ import numpy as np
 from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
+from ..utils.suggestions import closest
 from ..utils.warn import warn
 from ._beams import beam_of
 from ._images import frequency_of, read_image, unit_of
@@ -13,10 +14,19 @@ from ._regridding import onto
 
 #: Frequencies that differ by less than this, relatively, may be of one line.
 _SAME_LINE = 1e-3
+#: A line so close to a frequency, relatively, is at it: 30 km/s.
+_CLOSE = 1e-4
 
 
 def read_line_maps(
-    maps, *, errors=None, reference=None, beam=None, unit=None, verbose=0
+    maps,
+    *,
+    molecules=None,
+    errors=None,
+    reference=None,
+    beam=None,
+    unit=None,
+    verbose=0,
 ):
     """Read maps of several lines, and bring them onto one grid and to one beam.
 
@@ -29,7 +39,12 @@ def read_line_maps(
     ----------
     maps : dict of str to path, HDU, or tuple of path and extension
         The image of each line, by the line's name. Without an extension it is the
-        first image of the file. Axes of length one are left out.
+        first image of the file. Axes of length one are left out. Names of known lines
+        may be spelled as for :func:`~skastro.molecular.find_lines`, and become those
+        of the catalogue; others stay as they are.
+    molecules : mapping, default=None
+        Molecules beside the shipped ones, as for
+        :func:`~skastro.molecular.line_catalogue`.
     errors : dict, default=None
         Maps of 1-sigma errors, by the same names. Their beam and unit are those of
         the line's map where their headers have none.
@@ -65,14 +80,15 @@ def read_line_maps(
     ValueError
         If a file cannot be read, its image is a cube, its header lacks the
         coordinates, beam, unit or frequency that are needed, units do not fit, the beam
-        is smaller than that of a map, or a map does not overlap with the grid. Messages
-        name the file and the header key.
+        is smaller than that of a map, a map does not overlap with the grid, or a line
+        is there in two spellings. Messages name the file and the header key.
 
     Warns
     -----
     UserWarning
         If a header's ``RESTFRQ`` is not that of the line that the map is called after,
-        or an integral over frequency is negative on the whole.
+        or is that of a line of another species; or if an integral over frequency is
+        negative on the whole.
 
     See Also
     --------
@@ -106,17 +122,18 @@ def read_line_maps(
     ((1200, 2), (40, 30), np.float64(4.0))
     """
     _check_extra()
-    maps = _mapping("maps", maps)
-    images = {name: read_image(name, source) for name, source in maps.items()}
+    matcher = Matcher(molecules, _SAME_LINE)
+    maps, lines, called = _by_line("maps", maps, matcher)
+    images = {name: read_image(called[name], x) for name, x in maps.items()}
     convolved = not (isinstance(beam, str) and beam == "keep")
     for image in images.values():
         image.unit = unit_of(image)
         image.beam = beam_of(image, convolved)
-    _check_frequencies(images)
+    _check_frequencies(images, lines, called, matcher)
     common = _common_beam(images, beam) if convolved else None
     target = _target_unit(unit, next(iter(images.values())))
-    wcs, shape = _grid(images, reference)
-    error_images = {} if errors is None else _errors(errors, images)
+    wcs, shape = _grid(images, reference, matcher)
+    error_images = {} if errors is None else _errors(errors, images, matcher)
     X, sigma = [], []
     for name, image in tqdm(images.items(), desc="maps", disable=not verbose):
         X.append(onto(image, common, target, wcs, shape))
@@ -154,32 +171,48 @@ def _check_extra():
         ) from error
 
 
-def _mapping(parameter, maps):
+def _line(name, matcher):
+    """Return the line that a name means, or None."""
+    found = matcher.named(name)[0] if isinstance(name, str) else ()
+    return found[0] if len(found) == 1 else None
+
+
+def _by_line(parameter, maps, matcher):
+    """Return maps by the catalogue's names of their lines; lines; names as written."""
     if not isinstance(maps, dict) or not maps:
         raise TypeError(
             f"`{parameter}` must be a dict of names of lines and their images, got"
             f" {type(maps).__name__ if maps else maps!r}."
         )
-    return maps
+    named, lines, written = {}, {}, {}
+    for name, source in maps.items():
+        line = _line(name, matcher)
+        own = name if line is None else line.name
+        if own in named:
+            raise ValueError(
+                f"`{parameter}` has the line {own} twice, as {written[own]!r} and"
+                f" {name!r}; keep one of them."
+            )
+        named[own], lines[own], written[own] = source, line, name
+    return named, lines, written
 
 
-def _check_frequencies(images):
+def _check_frequencies(images, lines, called, matcher):
     """Warn of a rest frequency that is that of another line, and of falling axes."""
     from astropy.units import Hz
 
-    matcher = Matcher(None, _SAME_LINE)
     for name, image in images.items():
-        frequency, line = frequency_of(image), matcher.named(name)[0]
-        if frequency is not None and line is not None:
+        frequency = frequency_of(image)
+        if frequency is not None:
             place = Place(frequency.to_value("GHz"), 0.0, "")
-            if not matcher.agrees(line, place):
+            wrong = _disagreement(called[name], lines[name], place, matcher)
+            if wrong is not None:
                 there = matcher.near(place)
                 of = f", that of {there[0].name}" if there else ""
                 warn(
                     f"{image.label}: RESTFRQ is {place.frequency:.6g} GHz{of}, but the"
-                    f" map is called {name!r}, and {line.name} is at"
-                    f" {line.frequency:.6g} GHz. If the file is the right one, correct"
-                    " its header, by which units are converted.",
+                    f" map is called {called[name]!r}, {wrong}. If the file is the"
+                    " right one, correct its header, by which units are converted.",
                 )
         kind = kind_of(image.unit)
         if kind is not None and kind[1] == Hz and np.nansum(image.data) < 0:
@@ -188,6 +221,30 @@ def _check_frequencies(images):
                 " negative on the whole. If the sum went along a falling axis, its"
                 " sign is that of the channels' width: multiply the map by -1.",
             )
+
+
+def _disagreement(name, line, place, matcher):
+    """Return what a map's name says, if its rest frequency says otherwise."""
+    if line is not None:
+        at = f"and {line.name} is at {line.frequency:.6g} GHz"
+        if not matcher.agrees(line, place):
+            return at
+        if matcher.agrees(line, place, _CLOSE):
+            return None
+        near = [x for x in matcher.near(place) if x.species != line.species]
+        return at if near and matcher.agrees(near[0], place, _CLOSE) else None
+    species = matcher.named(name)[1] if isinstance(name, str) else None
+    if species is not None:
+        wrong = not matcher.near(place, species) and matcher.near(place)
+        return f"and {species} has no line there" if wrong else None
+    if not matcher.is_species_of(name):
+        return None
+    near = matcher.near(place)
+    if near and matcher.agrees(near[0], place, _CLOSE):
+        return (
+            "a species that is not known here; give its file, molecules={species: file}"
+        )
+    return None
 
 
 # -- what all maps have in common
@@ -226,7 +283,7 @@ def _target_unit(unit, first):
         raise ValueError(f"`unit`={unit!r} is no unit.") from error
 
 
-def _grid(images, reference):
+def _grid(images, reference, matcher):
     """Return the coordinates and shape of the common grid."""
     from astropy.wcs import WCS
 
@@ -237,11 +294,13 @@ def _grid(images, reference):
         ]
         reference = list(images)[int(np.argmax(widths))]
     if isinstance(reference, str):
-        if reference not in images:
+        line = _line(reference, matcher)
+        image = images.get(reference if line is None else line.name)
+        if image is None:
             raise ValueError(
                 f"`reference`={reference!r} is none of the lines {list(images)}."
+                + closest(reference, [str(name) for name in images])
             )
-        image = images[reference]
         return image.wcs, image.data.shape
     if (
         not isinstance(reference, tuple)
@@ -260,9 +319,9 @@ def _grid(images, reference):
     return wcs.celestial, tuple(int(n) for n in shape)
 
 
-def _errors(errors, images):
+def _errors(errors, images, matcher):
     """Return the maps of errors."""
-    errors = _mapping("errors", errors)
+    errors = _by_line("errors", errors, matcher)[0]
     if set(errors) != set(images):
         raise ValueError(
             f"`errors` must have the lines of `maps`, {list(images)}, got"

@@ -3,9 +3,15 @@
 import re
 from typing import NamedTuple
 
-from ..molecular._lines import as_molecules, lines_named, lines_of
-from ..molecular._shipped import species_named
-from ..utils.suggestions import closest
+import numpy as np
+
+from ..molecular._blends import blend_with
+from ..molecular._known_molecules import as_molecules
+from ..molecular._line import lines_of
+from ..molecular._line_lookup import line_named, lines_named
+from ..molecular._line_names import splits_of
+from ..molecular._lines import known_species
+from ..molecular._shipped import plain_file, species_named
 from ..utils.warn import warn
 
 #: Elements of interstellar molecules, longer symbols first.
@@ -53,36 +59,70 @@ class Matcher:
         Molecules beside the shipped ones.
     tolerance : float
         By which frequencies may differ, relatively.
+    species : str, sequence of str or None
+        Which are looked through by frequency; all by default.
     """
 
-    def __init__(self, molecules, tolerance):
+    def __init__(self, molecules, tolerance, species=None):
         self._known = as_molecules(molecules)
         self._tolerance = tolerance
+        self._species = None
+        if species is not None:
+            species = [species] if isinstance(species, str) else species
+            if not np.iterable(species):
+                raise TypeError(
+                    "`species` must be a name or a sequence of names, such as"
+                    f" ['CO', 'HCN-hfs'], got {species!r}."
+                )
+            self._species = [known_species(name, self._known) for name in species]
 
     # -- by name
 
-    def named(self, text):
-        """Return the line of a name and the species that it is of; None if unknown."""
-        found, species, _ = lines_named(text, self._known)
-        return (found[0] if len(found) == 1 else None), species
+    def named(self, text, row="`maps`"):
+        """Return the lines that a name may mean, and the species that it is of."""
+        try:
+            return lines_named(text, self._known)[:2]
+        except ValueError as error:  # a sum that is none
+            raise ValueError(f"{row}: {error}") from error
+
+    def is_species(self, text):
+        """Whether a text is the name of a species, known or not, and no more."""
+        if text is None:
+            return False
+        text = str(text).strip()
+        return species_named(text, self._known) is not None or (
+            splits_of(text, self._known)[1] == text and is_formula(text, self._known)
+        )
+
+    def is_species_of(self, name):
+        """Whether a name begins with what looks like a species that is not known."""
+        return isinstance(name, str) and is_formula(name, self._known)
 
     def _lines(self, species=None):
-        chosen = self._known if species is None else [species]
+        chosen = self._species or self._known if species is None else [species]
         return [line for name in chosen for line in lines_of(self._known[name], name)]
 
     # -- by frequency
 
     def near(self, place, species=None):
-        """Return the lines that are where a table says, the nearest first."""
-        lines = self._lines(species)
-        width = max(self._tolerance, place.rounding) * place.frequency
-        near = [x for x in lines if abs(x.frequency - place.frequency) <= width]
-        return sorted(near, key=lambda x: abs(x.frequency - place.frequency))
+        """Return the lines that are where a table says, the nearest first.
 
-    def agrees(self, line, place):
+        Of two files of one species the plain one counts.
+        """
+        lines = [line for line in self._lines(species) if self.agrees(line, place)]
+        there = {line.species for line in lines}
+        if species is None:
+            lines = [
+                x for x in lines if plain_file(x.species) not in there - {x.species}
+            ]
+        return sorted(lines, key=lambda x: abs(x.frequency - place.frequency))
+
+    def agrees(self, line, place, tolerance=None):
         """Whether a line is where a table says."""
-        width = max(self._tolerance, place.rounding) * place.frequency
-        return abs(line.frequency - place.frequency) <= width
+        tolerance = self._tolerance if tolerance is None else tolerance
+        width = max(tolerance, place.rounding) * place.frequency
+        frequencies = [x.frequency for x in line.components]
+        return min(frequencies) - width <= place.frequency <= max(frequencies) + width
 
     # -- by both
 
@@ -107,14 +147,15 @@ class Matcher:
         ValueError
             If it is not known, or name and frequency are those of two lines.
         """
-        found = [self.named(name) for name in names]
-        line = next((line for line, _ in found if line is not None), None)
+        found = [self.named(name, row) for name in names]
+        line = next((lines[0] for lines, _ in found if len(lines) == 1), None)
         species = next((s for _, s in found if s is not None), None)
-        for other, name in zip(found, names, strict=True):
-            if (other[0] or line) != line or (other[1] or species) != species:
+        for (lines, of), name in zip(found, names, strict=True):
+            other = lines[0] if len(lines) == 1 else None
+            if (other or line) != line or (of or species) != species:
                 raise ValueError(
                     f"{row} is {(line.name if line else species)} by {names[0]!r}, and"
-                    f" {(other[0].name if other[0] else other[1])} by {name!r}: correct"
+                    f" {(other.name if other else of)} by {name!r}: correct"
                     " one of them, or leave a column out, as in"
                     " columns={'species': None}."
                 )
@@ -130,17 +171,19 @@ class Matcher:
                 )
             return line
         if place is None:
-            raise ValueError(self._unknown(row, names, species))
-        if species is None and any(_is_formula(name, self._known) for name in names):
-            raise ValueError(self._unknown(row, names, species))
-        near = self.near(place, species)
+            raise ValueError(self._unknown(row, names))
+        if species is None and any(is_formula(name, self._known) for name in names):
+            raise ValueError(self._unknown(row, names))
+        several = [x for lines, _ in found for x in lines if self.agrees(x, place)]
+        near = several or self.near(place, species)
         if not near:
             raise ValueError(self._nothing_there(row, names, place, species))
         if len(near) > 1:
             raise ValueError(
                 f"{row}: {place.text} may be any of"
                 f" {[f'{x.name} at {x.frequency:.7g} GHz' for x in near[:6]]}; name the"
-                " line, or give more digits and a smaller `tolerance`."
+                f" line{self._blend(near)}, or give more digits and a smaller"
+                " `tolerance`."
             )
         if names and species is None:
             warn(
@@ -150,23 +193,22 @@ class Matcher:
             )
         return near[0]
 
-    def _unknown(self, row, names, species):
+    def _blend(self, near):
+        """Return words for the blend whose components several lines are, if any."""
+        parts = {part for line in near for part in line.components}
+        whole = {blend_with(part, self._known[part.species]) for part in parts}
+        if len(whole) > 1 or whole <= set(near):
+            return ""
+        return f", or all of them as {whole.pop().name!r}"
+
+    def _unknown(self, row, names):
         if not names:
             return f"{row} has neither a name of its line nor a frequency."
-        name = names[0]
-        if species is not None:
-            own = [line.name for line in self._lines(species)]
-            shown = f"{own}" if len(own) <= 8 else f"{own[:6]} and {len(own) - 6} more"
-            if species_named(name, self._known) == species:
-                return f"{row}: {name!r} says a species and no line; it has {shown}."
-            return f"{row}: {species} has no line {name!r}; it has {shown}." + closest(
-                name, own
-            )
-        return (
-            f"{row}: the line {name!r} is of no species that is known here; known are"
-            f" {sorted(self._known)}. Others come by molecules={{species: file}}, of"
-            " LAMDA's format, and skastro.molecular.fetch_lamda fetches one."
-        )
+        try:
+            line_named(names[0], self._known)
+        except ValueError as error:
+            return f"{row}: {error}"
+        return f"{row}: the line {names[0]!r} is unknown."
 
     def _nothing_there(self, row, names, place, species):
         lines = self._lines(species)
@@ -182,9 +224,9 @@ class Matcher:
         )
 
 
-def _is_formula(name, known):
+def is_formula(name, known):
     """Tell a species that is unknown here from what is no species at all."""
-    written = lines_named(name, known)[2]
+    written = splits_of(name, known)[1]
     written = re.sub(r"^(ortho|para|o|p)-|[-+]+$|[\s_^{}]", "", written)
     parts = re.fullmatch(rf"(?:\d*(?:{_ELEMENTS})\d*)+", written)
     return parts is not None and len(written) > 1

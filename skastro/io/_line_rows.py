@@ -12,7 +12,7 @@ from ._line_matching import Matcher, Place, half_a_digit
 _OBJECTS = {"object", "obj", "source", "target", "galaxy", "star", "name", "position"}
 
 
-def rows_of(cells, molecules, tolerance, redshift):
+def rows_of(cells, molecules, tolerance, redshift, species=None):
     """Return the line of each row, and what the row calls it.
 
     Parameters
@@ -25,6 +25,8 @@ def rows_of(cells, molecules, tolerance, redshift):
         Of frequencies, relatively.
     redshift : float
         Of the source.
+    species : str, sequence of str or None
+        Which there may be where a row has no name.
 
     Returns
     -------
@@ -36,7 +38,7 @@ def rows_of(cells, molecules, tolerance, redshift):
             "`tolerance` must lie in [0, 1), relative to the frequency; got"
             f" {tolerance!r}."
         )
-    matcher = Matcher(molecules, tolerance)
+    matcher = Matcher(molecules, tolerance, species)
     names = _names(cells, matcher)
     rows = list(zip(names, _places(cells, redshift), strict=True))
     lines = [matcher.find(cells.row(i), *row) for i, row in enumerate(rows)]
@@ -51,12 +53,14 @@ def _names(cells, matcher):
     """Return what each row calls its line, in each way that it does."""
     names = []
     parts = (cells.of(role) for role in ("line", "transition", "species"))
-    for line, transition, species in zip(*parts, strict=True):
+    for i, (line, transition, species) in enumerate(zip(*parts, strict=True)):
+        if species is None and transition is not None and matcher.is_species(line):
+            line, species = None, line
         own = []
         for part in (line, transition):
             if part is None:
                 continue
-            if species is None or matcher.named(part)[1] is not None:
+            if species is None or matcher.named(part, cells.row(i))[1] is not None:
                 own.append(str(part))
             elif re.fullmatch(r"\d+(\.0)?", str(part)):  # J of the upper level
                 upper = int(float(part))

@@ -38,7 +38,6 @@ class Scale:
         self._cells = cells
         self._redshift = redshift
         self.units, self._scales = zip(*_row_units(cells), strict=True)
-        self._kelvin = [_is_kelvin(unit) for unit in self.units]
         self._efficiency = self._efficiencies(efficiency)
         self._beam = self._areas("beam", beam, beam_area)
         self._aperture = self._areas("solid_angle", solid_angle, aperture_area)
@@ -48,7 +47,7 @@ class Scale:
             if np.ndim(self._source):
                 raise ValueError("`source_size` must be one, of the one source.")
 
-    def factors(self, lines, given):
+    def factors(self, lines, given, units, roles):
         """Return what one of each row's unit is in K km/s.
 
         Parameters
@@ -57,6 +56,10 @@ class Scale:
             Of each row.
         given : list of str
             What each row calls it, for messages.
+        units : list of astropy.units.UnitBase
+            Of each row.
+        roles : list of str
+            What the column is that has it.
 
         Returns
         -------
@@ -67,20 +70,21 @@ class Scale:
         factors, beams = np.empty(len(lines)), []
         for i, line in enumerate(lines):
             beam, aperture = _of_row(self._beam, i), _of_row(self._aperture, i)
+            unit, efficiency = units[i], self._efficiency_of(i, units[i], roles[i])
             try:
                 factors[i] = factor_to_kelvin(
-                    self.units[i],
+                    unit,
                     line.frequency * u.GHz,
                     beam=beam,
                     solid_angle=aperture,
                     source=self._source,
-                    efficiency=self._efficiency[i],
+                    efficiency=efficiency,
                     redshift=self._redshift,
                 )
             except ValueError as error:
                 row = self._cells.row(i)
                 raise ValueError(f"{row}, {given[i]!r}: {error}") from None
-            of_aperture = kind_of(self.units[i])[0] == u.Jy and aperture is not None
+            of_aperture = kind_of(unit)[0] == u.Jy and aperture is not None
             if beam is not None and not of_aperture:
                 beams.append(beam)
         if self._source is None and beams:
@@ -88,7 +92,7 @@ class Scale:
         return factors
 
     def _efficiencies(self, given):
-        """Return the efficiency of each row, None where it is no temperature."""
+        """Return the efficiency of each row, None where none is said."""
         from astropy.units import one
 
         cells = self._cells
@@ -104,33 +108,33 @@ class Scale:
             per_one = 1.0 if unit is None else unit.to(one)
             values = list(cells.numbers("efficiency") * per_one)
         elif given is not None and not any(
-            kelvin and scale != "T_mb"
-            for kelvin, scale in zip(self._kelvin, self._scales, strict=True)
+            _is_kelvin(unit) and scale != "T_mb"
+            for unit, scale in zip(self.units, self._scales, strict=True)
         ):
             raise ValueError(
                 "`efficiency` turns T_A* into T_mb, but no row of `table` is a"
                 " temperature, or all say that they are T_mb: leave it out."
             )
-        for i, value in enumerate(values):
-            if not self._kelvin[i]:
-                continue
-            if self._scales[i] == "T_mb":
-                values[i] = None  # divided already
-                continue
-            if value is None and self._scales[i] == "T_A*":
-                raise ValueError(
-                    f"{cells.row(i)} is in T_A*: pass `efficiency`, T_mb = T_A* / eta."
-                )
-            if value is not None and np.isnan(value):
-                raise ValueError(
-                    f"{cells.row(i)} has no efficiency in column"
-                    f" {cells.name('efficiency')!r}; it is 1 where a temperature is of"
-                    " the main beam already."
-                )
-        return [
-            value if kelvin else None
-            for value, kelvin in zip(values, self._kelvin, strict=True)
-        ]
+        return values
+
+    def _efficiency_of(self, i, unit, role):
+        """Return by which a row's temperature is divided, or None."""
+        cells, value, scale = self._cells, self._efficiency[i], self._scales[i]
+        if role != "flux":
+            scale = _scale_of(cells.words(role)) or scale
+        if not _is_kelvin(unit) or scale == "T_mb":  # or divided already
+            return None
+        if value is None and scale == "T_A*":
+            raise ValueError(
+                f"{cells.row(i)} is in T_A*: pass `efficiency`, T_mb = T_A* / eta."
+            )
+        if value is not None and np.isnan(value):
+            raise ValueError(
+                f"{cells.row(i)} has no efficiency in column"
+                f" {cells.name('efficiency')!r}; it is 1 where a temperature is of the"
+                " main beam already."
+            )
+        return value
 
     def _areas(self, role, given, area):
         """Return solid angles in sr: one, or of each row, or None."""

@@ -19,7 +19,7 @@ class LineTable:
     Attributes
     ----------
     lines : list of str
-        Names, as :func:`~skastro.molecular.line_catalogue` has them.
+        Names, as :func:`~skastro.molecular.find_lines` gives them.
     intensity : ndarray of shape (n_lines,)
         Integrated main-beam temperature [K km/s]; the limit of an upper limit; NaN
         where the table has none.
@@ -131,6 +131,7 @@ def read_line_table(
     table,
     *,
     molecules=None,
+    species=None,
     unit=None,
     beam=None,
     solid_angle=None,
@@ -147,9 +148,11 @@ def read_line_table(
 
     * ``line``, or ``species`` and ``transition``, or ``frequency``, ``wavelength``;
     * ``flux``, ``intensity``, ``I``, ``W``: the integral over the line;
-    * ``error``, ``sigma``, ``e_flux``, ``flux_err``;
-    * ``limit``, ``upper_limit``, ``l_flux``: true, or ``<``; a flux may also be
-      ``"<3.2"``;
+    * ``error``, ``sigma``, ``e_flux``, ``flux_err``, in a unit of its own or in per
+      cent (``err_percent``, ``"10%"``); a flux may also be ``"3.2 ± 0.4"`` or
+      ``"3.2(0.4)"``;
+    * ``limit``, ``upper_limit``, ``l_flux``: true, or ``<``, or the limit itself where
+      there is no flux; or ``detected``, false; a flux may also be ``"<3.2"``;
     * ``unit``, of each row; else that of the column, which its name may hold,
       ``"flux [Jy km/s]"``, or the parameter `unit`;
     * ``beam``, ``HPBW``, ``theta_beam``, or ``bmaj`` and ``bmin``; ``solid_angle``;
@@ -165,6 +168,10 @@ def read_line_table(
     molecules : mapping, default=None
         Molecules beside the shipped ones, as for
         :func:`~skastro.molecular.line_catalogue`.
+    species : str or sequence of str, default=None
+        Which lines may be, in rows that are known by their frequency alone. By default
+        all that are known; where a species has two files with a line there, such as
+        ``HCN`` and ``HCN-hfs`` or ``SO`` and ``SO-lowT``, it is that of the plain name.
     unit : str, Unit or dict, default=None
         Unit of the intensities, where the table has none; or units of several columns
         by their names, ``{"flux": "Jy km/s", "beam": "arcsec"}``.
@@ -245,21 +252,24 @@ def read_line_table(
         efficiency=efficiency,
         redshift=redshift,
     )
-    lines, given = rows_of(cells, molecules, tolerance, redshift)
-    intensity, sigma, limit = values_of(cells, given, scale.units)
-    factor = scale.factors(lines, given)
+    lines, given = rows_of(cells, molecules, tolerance, redshift, species)
+    values = values_of(cells, given, scale.units)
+    factor = scale.factors(lines, given, values.units, values.role)
+    of_errors = factor
+    if "error" in values.sigma_role:
+        of_errors = scale.factors(lines, given, values.sigma_units, values.sigma_role)
     band = None
     if "band" in cells:
         band = np.array(["" if cell is None else cell for cell in cells.of("band")])
     return LineTable(
         lines=[line.name for line in lines],
-        intensity=intensity * factor,
-        sigma=sigma * factor,
-        upper_limit=limit,
+        intensity=values.intensity * factor,
+        sigma=values.sigma * of_errors,
+        upper_limit=values.limit,
         frequency=np.array([line.frequency for line in lines]),
         factor=factor,
         given=given,
-        units=[unit.to_string() for unit in scale.units],
+        units=[unit.to_string() for unit in values.units],
         band=band,
         columns=found,
         ignored=cells.others(),

@@ -1,6 +1,7 @@
 """Figures of merit."""
 
 from ._calibration import SimulationBasedCalibration, simulation_based_calibration
+from ._compare_models import compare_models
 from ._components import component_mae, match_components
 from ._doppelganger import (
     DoppelgangerRates,
@@ -10,6 +11,7 @@ from ._doppelganger import (
     intra_inter_distances,
 )
 from ._emulation import error_factor
+from ._model_comparison import ModelComparison
 from ._retrieval import log_evidence_scorer
 from ._twins import (
     n_false_twins,
@@ -20,7 +22,9 @@ from ._twins import (
 
 __all__ = [
     "DoppelgangerRates",
+    "ModelComparison",
     "SimulationBasedCalibration",
+    "compare_models",
     "component_mae",
     "doppelganger_rate",
     "doppelganger_rates",

@@ -4,9 +4,10 @@ from ._chemical_model import ChemicalModel
 from ._chemistry import CHEMICAL_PARAMETERS, AbundanceEmulator, chemical_features
 from ._gas import GasModel
 from ._lamda import fetch_lamda, read_lamda
+from ._line import Blend, Line
 from ._line_model import LineModel
 from ._line_ratios import LineRatioModel
-from ._lines import Line, find_lines, line_catalogue
+from ._lines import find_lines, line_catalogue
 from ._molecule import Collisions, Molecule
 from ._multi_phase import MultiPhaseModel
 from ._overlap import OverlapWarning
@@ -20,6 +21,7 @@ __all__ = [
     "CHEMICAL_PARAMETERS",
     "AbundanceEmulator",
     "BlackBody",
+    "Blend",
     "ChemicalModel",
     "Collisions",
     "Dust",

@@ -1,129 +1,125 @@
 """Lines that are observed as one: hyperfine components, and sums that a user names."""
 
 import re
-from dataclasses import dataclass
 
 import numpy as np
 
-from ._line_names import names_of
+from ._line import blend_of, lines_of
+from ._line_names import goes_on, names_of
 
 #: Components of a blend lie within this fraction of its frequency, 300 km/s.
 _SPREAD = 1e-3
 
 
-@dataclass(frozen=True)
-class Blend:
-    """Several radiative transitions of a species, predicted as the sum of them.
-
-    Attributes
-    ----------
-    name : str
-        As it was asked for, such as ``"HCN(1-0)"`` of a file with hyperfine levels.
-    species : str
-        The molecule.
-    frequency : float
-        Mean of the components, by the rates at which they emit in equilibrium [GHz].
-    upper_energy : float
-        Lowest upper-level energy [K].
-    indices : tuple of int
-        Positions among the molecule's radiative transitions.
-    """
-
-    name: str
-    species: str
-    frequency: float
-    upper_energy: float
-    indices: tuple
+def summands(name):
+    """Return the names in a sum of lines, ``"OH(a-b)+OH(c-d)"``; one if it is none."""
+    return re.split(r"(?<=\))\s*\+\s*(?=\S)|\s+\+\s+", name)
 
 
-def _quanta(label):
-    """Split a label of a level: ``"'01_1.5'"`` -> ``["1", "1.5"]``."""
-    parts = label.strip("'\"").split("_")
-    return [re.sub(r"^0+(?=\d)", "", part) for part in parts]
-
-
-def _components(transition, molecule):
-    """Return the transitions between levels whose labels go on from those given."""
-    upper, _, lower = transition.rpartition("-")
-    if not upper or not lower:
-        return []
-    wanted = _quanta(upper), _quanta(lower)
-    labels = [_quanta(label) for label in molecule.quantum_numbers]
-
-    def goes_on(level, start):
-        own = labels[level]
-        return len(own) > len(start) and own[: len(start)] == start
-
-    return [
-        i
-        for i, (u, l) in enumerate(zip(molecule.upper, molecule.lower, strict=True))
-        if goes_on(u, wanted[0]) and goes_on(l, wanted[1])
-    ]
-
-
-def _blend(name, species, molecule, indices):
-    frequencies = molecule.frequencies[list(indices)]
-    upper = molecule.upper[list(indices)]
-    weights = molecule.einstein_a[list(indices)] * molecule.statistical_weights[upper]
-    return Blend(
-        name=name,
-        species=species,
-        frequency=float(np.average(frequencies, weights=weights)),
-        upper_energy=float(molecule.upper_energies[list(indices)].min()),
-        indices=tuple(int(i) for i in indices),
-    )
-
-
-def find_blend(name, known, find_line):
-    """Return the blend that a name means.
+def sum_of(lines, name, known):
+    """Return the sum of several lines, or blends, as one.
 
     Parameters
     ----------
+    lines : sequence of Line or Blend
+        Of one species.
     name : str
-        ``"HCN(1-0)"`` is the blend of all transitions from levels of J = 1 to levels
-        of J = 0, if the labels of the file go on after J and the transitions lie
-        within 300 km/s. ``"OH(a-b)+OH(c-d)"`` is the sum of these.
+        What was asked for, for messages.
     known : mapping
         Species to :class:`Molecule`.
-    find_line : callable
-        Returns the line of a name.
 
     Returns
     -------
-    blend : Blend or None
-        None if the name is that of a line, or of none.
+    blend : Blend
 
     Raises
     ------
     ValueError
-        If the lines of a sum are of several species, or one is named twice.
+        If the lines are of several species, or one is named twice.
     """
-    if not isinstance(name, str):
-        return None
-    parts = re.split(r"(?<=\))\s*\+\s*(?=\S)", name)
-    if len(parts) > 1:
-        lines = [find_line(part) for part in parts]
-        species = {line.species for line in lines}
-        if len(species) > 1:
-            raise ValueError(
-                f"The blend {name!r} has lines of {sorted(species)}; a sum of lines is"
-                " of one species."
-            )
-        indices = [line.index for line in lines]
-        if len(set(indices)) < len(indices):
-            raise ValueError(f"The blend {name!r} names a line more than once.")
-        species = species.pop()
-        return _blend(name, species, known[species], indices)
-    species, bracket, transition = name.partition("(")
-    if not bracket or not transition.endswith(")") or species not in known:
-        return None
-    molecule = known[species]
-    if name[len(species) :] in names_of(molecule).exact:
-        return None
-    indices = _components(transition[:-1], molecule)
-    if len(indices) < 2:
-        return None
-    frequencies = molecule.frequencies[indices]
-    if np.ptp(frequencies) > _SPREAD * frequencies.mean():
-        return None
-    return _blend(name, species, molecule, indices)
+    species = sorted({line.species for line in lines})
+    if len(species) > 1:
+        raise ValueError(
+            f"The blend {name!r} has lines of {species}; a sum of lines is of one"
+            " species."
+        )
+    components = [part for line in lines for part in line.components]
+    if len(set(components)) < len(components):
+        raise ValueError(f"The blend {name!r} names a line more than once.")
+    own = "+".join(line.name for line in lines)
+    return blend_of(own, components, known[species[0]])
+
+
+def lines_that_go_on(transition, molecule, species):
+    """Return the lines whose labels go on from the quantum numbers that are given.
+
+    Components that differ in hyperfine structure alone are one line, if they lie
+    within 300 km/s. Whatever else a name leaves open, such as K or the parity, makes
+    different lines.
+
+    Parameters
+    ----------
+    transition : str
+        Such as ``"1-0"``.
+    molecule : Molecule
+        The molecule.
+    species : str
+        Its name.
+
+    Returns
+    -------
+    lines : list of Line or Blend
+        Several if it may be any of them, none if nothing fits.
+    sure : bool
+        Whether all but the hyperfine structure is given.
+    """
+    lines, found = lines_of(molecule, species), goes_on(transition, molecule)
+    if not molecule.n_hyperfine:
+        return [lines[i] for i, _ in found], False
+    groups, names, sure = {}, names_of(molecule).exact, bool(found)
+    for i, n_given in found:
+        name, n_numbers = _leading(i, n_given, molecule)
+        groups.setdefault(name, []).append(lines[i])
+        sure &= n_numbers == n_given
+    result = []
+    for name, own in groups.items():
+        frequencies = [line.frequency for line in own]
+        close = np.ptp(frequencies) <= _SPREAD * np.mean(frequencies)
+        if len(own) > 1 and close and name not in names:
+            own = [blend_of(species + name, own, molecule)]
+        result += own
+    return result, sure
+
+
+def blend_with(line, molecule):
+    """Return the line of which a hyperfine component is part, or the line itself.
+
+    Parameters
+    ----------
+    line : Line
+        A component.
+    molecule : Molecule
+        Its molecule.
+
+    Returns
+    -------
+    line : Line or Blend
+    """
+    if not molecule.n_hyperfine:
+        return line
+    name = _leading(line.index, (0, 0), molecule)[0]
+    found, sure = lines_that_go_on(name[1:-1], molecule, line.species)
+    return found[0] if sure and len(found) == 1 else line
+
+
+def _leading(i, n_given, molecule):
+    """Return the name of a transition without the numbers of hyperfine structure.
+
+    Those among the numbers that are given stay. Also return how many these are.
+    """
+    labels, n_numbers = [], []
+    for level, n in zip((molecule.upper[i], molecule.lower[i]), n_given, strict=True):
+        parts = molecule.quantum_numbers[level].split("_")
+        n_numbers.append(max(n, len(parts) - molecule.n_hyperfine))
+        labels.append("_".join(parts[: n_numbers[-1]]))
+    return f"({labels[0]}-{labels[1]})", tuple(n_numbers)

@@ -23,3 +23,5 @@ GHZ_TO_KELVIN = constants.h * constants.giga / constants.k
 #: 2 h / c^2 [W m^-2 Hz^-1 sr^-1 GHz^-3]: times frequency cubed, the intensity of one
 #: photon a mode.
 INTENSITY_OF_A_PHOTON = 2 * constants.h / constants.c**2 * constants.giga**3
+#: The amplification of inverted lines is capped at this optical depth.
+TAU_MIN = -1.0

@@ -9,6 +9,7 @@ from sklearn.base import RegressorMixin
 from ..utils.arrays import is_table, plain, refuse_units
 from ..utils.estimator import SkastroEstimator
 from ..utils.suggestions import closest
+from ._line_lookup import find_among, molecules_of
 
 #: Electrons per molecule of hydrogen if all of it and of its helium, 0.1 per nucleus,
 #: were ionised.
@@ -201,7 +202,8 @@ class GasModel(RegressorMixin, SkastroEstimator):
         Parameters
         ----------
         lines : sequence of str
-            Line names, each one of the model's.
+            Line names, each one of the model's, in any spelling that
+            :func:`find_lines` takes.
 
         Returns
         -------
@@ -215,14 +217,15 @@ class GasModel(RegressorMixin, SkastroEstimator):
         """
         if isinstance(lines, str):
             raise TypeError(f"`lines` must be a sequence of line names, got {lines!r}.")
-        own = self.output_names
-        for name in lines:
-            if name not in own:
+        own, molecules = self.output_names, molecules_of(self)
+        positions = [find_among(name, own, molecules) for name in lines]
+        for name, position in zip(lines, positions, strict=True):
+            if position is None:
                 raise ValueError(
                     f"This model has no line {name!r}, only {own}."
                     + closest(str(name), own)
                 )
-        return np.array([[own.index(name)] for name in lines], dtype=float)
+        return np.array(positions, dtype=float).reshape(-1, 1)
 
     def _check_theta(self, theta):
         """Return ``theta`` as a float array, its columns in order, its values sane."""

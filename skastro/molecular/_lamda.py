@@ -10,6 +10,8 @@ from ._constants import SPEED_OF_LIGHT, WAVENUMBER_TO_KELVIN
 from ._lamda_text import (
     PARTNERS,
     DataLines,
+    hyperfine_numbers,
+    is_web_page,
     named_colliders,
     read_text,
     tidy_label,
@@ -42,9 +44,10 @@ def _transition(line):
     return int(upper), int(lower), values[0], values[1:]
 
 
-def _levels(lines):
-    """Read the levels: energies, weights, labels."""
+def _levels(lines, remarks):
+    """Read the levels: energies, weights, labels, and how many numbers are of F."""
     n_levels = lines.count("the number of energy levels", least=1)
+    start = lines.start
     rows, at = lines.table(
         n_levels,
         "an energy level (number, energy, statistical weight, quantum numbers)",
@@ -64,7 +67,28 @@ def _levels(lines):
                 f" weight {weight:g}; both must be finite, and the weight positive",
             )
     _, energies, weights, labels = zip(*rows, strict=True)
-    return np.array(energies), np.array(weights), labels
+    n_hyperfine = hyperfine_numbers(" ".join(lines.lines[start : at[0] - 1]))
+    _mind_weights(labels, weights, n_hyperfine, at, remarks)
+    return np.array(energies), np.array(weights), labels, n_hyperfine
+
+
+def _mind_weights(labels, weights, n_hyperfine, at, remarks):
+    """Remark weights that are not 2 F + 1, up to a factor that others share."""
+    if not n_hyperfine:
+        return
+    try:
+        ends = [tidy_label(label).rpartition("_")[2].rstrip("+-") for label in labels]
+        expected = np.array([2 * to_float(end) + 1 for end in ends])
+    except ValueError:
+        return
+    factor = float(np.median(np.array(weights) / expected))
+    for i, weight in enumerate(weights):
+        right = factor * expected[i]
+        if abs(weight - right) > 0.01 * right:
+            remarks.append(
+                f"line {at[i]}: level {i + 1}, {tidy_label(labels[i])}, has the"
+                f" statistical weight {weight:g}, where F asks for {right:g}"
+            )
 
 
 def _check_pairs(lines, what, pairs, at, n_levels):
@@ -276,6 +300,8 @@ def read_lamda(path, name=None):
 
     Raises
     ------
+    FileNotFoundError
+        If there is no such file.
     ValueError
         If the file is not in LAMDA format, or makes no sense: levels that are not
         there, upper levels below lower ones, negative rates, a transition or a partner
@@ -315,7 +341,17 @@ def read_lamda(path, name=None):
     'CO(3-2)'
     """
     path = Path(str(path))
-    lines = DataLines(path, read_text(path))
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"`path`: {path} {'is a folder' if path.is_dir() else 'does not exist'}."
+        )
+    text = read_text(path)
+    if is_web_page(text):
+        raise ValueError(
+            f"{path} is a web page (HTML) and no molecule file in LAMDA format: save"
+            " the file that the page links to, not the page."
+        )
+    lines = DataLines(path, text)
     own_name, *description = lines.name().split(maxsplit=1)
     weight = lines.value(
         "the molecular weight",
@@ -326,7 +362,7 @@ def read_lamda(path, name=None):
             lines.position, f"the molecular weight is {weight:g} u; it must be positive"
         )
     remarks = []
-    energies, weights, labels = _levels(lines)
+    energies, weights, labels, n_hyperfine = _levels(lines, remarks)
     upper, lower, einstein_a, frequencies = _radiative(lines, energies, remarks)
     tables, partner_lines = [], {}
     for _ in range(lines.count("the number of collision partners")):
@@ -361,6 +397,7 @@ def read_lamda(path, name=None):
         ),
         remarks=tuple(remarks),
         file_labels=labels,
+        n_hyperfine=n_hyperfine,
     )
 
 

@@ -33,6 +33,13 @@ def read_text(path):
         return content.decode("latin-1")
 
 
+def is_web_page(text):
+    """Whether a text is HTML, which a browser or a server gave in a file's place."""
+    return (
+        re.match(r"\s*<(!doctype|html|head|\?xml|!--)", text, re.IGNORECASE) is not None
+    )
+
+
 def to_float(text):
     """Convert a number as C, Python or Fortran writes it.
 
@@ -79,6 +86,26 @@ def _tidy_number(word):
         return word
     sign, whole, fraction = match.groups()
     return sign + whole + (f".{fraction}" if fraction else "")
+
+
+def hyperfine_numbers(header):
+    """Return how many quantum numbers at the end of a label are F.
+
+    Parameters
+    ----------
+    header : str
+        Of the table of levels, such as ``! LEVEL + ENERGY + WEIGHT + J_F1_F``.
+
+    Returns
+    -------
+    n_numbers : int
+    """
+    numbers = re.split("weight", header, flags=re.IGNORECASE)[-1]
+    words = re.findall(r"[A-Za-z]+\d*|[^\w\s,()\[\].]+", numbers.replace("_", " "))
+    n_numbers = 0
+    while n_numbers < len(words) and re.fullmatch(r"F\d?", words[-1 - n_numbers]):
+        n_numbers += 1
+    return n_numbers
 
 
 def label_of_before(text):

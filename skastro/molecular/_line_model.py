@@ -9,11 +9,11 @@ from sklearn.exceptions import ConvergenceWarning
 
 from ..utils.sklearn_names import Interval, StrOptions
 from ..utils.warn import warn
-from ._blends import find_blend
 from ._constants import GAUSSIAN_AREA
 from ._gas import GasModel
+from ._known_molecules import as_molecules
 from ._lamda import Molecule
-from ._lines import as_molecules, find_lines
+from ._lines import find_lines
 from ._partners import check_partners
 from ._radiation import Dust, source_parameters
 
@@ -24,28 +24,8 @@ class Species(NamedTuple):
     molecule: Molecule
     #: where the species' lines stand among the model's outputs
     positions: np.ndarray
-    #: the molecule's radiative transitions that they are made of
-    indices: np.ndarray
-    #: for each transition, which of the lines it is part of; None if each is one
-    blend: np.ndarray | None
-
-    def of_lines(self, values):
-        """Return what belongs to the lines, sums over the components of blends.
-
-        Parameters
-        ----------
-        values : ndarray of shape (n_models, n_transitions)
-            Of all radiative transitions of the molecule.
-
-        Returns
-        -------
-        sums : ndarray of shape (n_models, n_lines)
-        """
-        components = values[:, self.indices]
-        if self.blend is None:
-            return components
-        member = self.blend[:, None] == np.arange(len(self.positions))
-        return components @ member.astype(float)
+    #: for each of them, which of the molecule's radiative transitions it is made of
+    transitions: tuple
 
 
 class Gas(NamedTuple):
@@ -61,28 +41,15 @@ class Gas(NamedTuple):
 
 def _species(molecule, lines, positions):
     """Return the lines of one species."""
-    # a blend has several transitions, a line the one at its index
-    parts = [getattr(line, "indices", None) or (line.index,) for line in lines]
-    blend = None
-    if any(len(part) > 1 for part in parts):
-        blend = np.repeat(np.arange(len(parts)), [len(part) for part in parts])
-    return Species(molecule, np.array(positions), np.concatenate(parts), blend)
+    transitions = [np.array(line.indices) for line in lines]  # a blend has several
+    return Species(molecule, np.array(positions), tuple(transitions))
 
 
 @lru_cache(maxsize=128)
 def _resolve(names, molecules):
     """Return ``(lines, {species: Species})`` for line names; cached."""
     known = as_molecules(None if molecules is None else dict(molecules))
-    blends = [
-        find_blend(name, known, lambda part: find_lines([part], known)[0])
-        for name in names
-    ]
-    others = [n for n, blend in zip(names, blends, strict=True) if blend is None]
-    found = iter(find_lines(others, known) if others or not names else ())
-    lines = [next(found) if blend is None else blend for blend in blends]
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise ValueError(f"`lines` names {repeated} more than once.")
+    lines = find_lines(names, known)
     species = {}
     for name in dict.fromkeys(line.species for line in lines):
         positions = [i for i, line in enumerate(lines) if line.species == name]
@@ -100,6 +67,8 @@ class LineModel(GasModel):
     adds line width and filling factor (thesis, section 2.4.1):
 
     .. math:: I = f \cdot 1.0645\, \Delta v \cdot T_R(T, n, N / \Delta v).
+
+    Where lines overlap, :math:`T_R` depends on :math:`\Delta v` by itself too.
     """
 
     _parameter_constraints: dict = {

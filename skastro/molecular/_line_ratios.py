@@ -5,6 +5,7 @@ import numpy as np
 from ..utils.sklearn_names import HasMethods
 from ..utils.suggestions import closest
 from ._derived import DerivedModel
+from ._line_lookup import find_among, molecules_of
 
 
 class LineRatioModel(DerivedModel):
@@ -19,9 +20,9 @@ class LineRatioModel(DerivedModel):
     model : RadexModel, RadexEmulator, ChemicalModel or MultiPhaseModel
         The model of the lines.
     ratios : sequence of (str, str)
-        Numerator and denominator of each ratio, lines of ``model``. Ratios that share
-        a line share its error, which a retrieval does not know: take as few as say
-        what is to be said.
+        Numerator and denominator of each ratio, lines of ``model`` in any spelling that
+        :func:`find_lines` takes. Ratios that share a line share its error, which a
+        retrieval does not know: take as few as say what is to be said.
 
     Attributes
     ----------
@@ -74,26 +75,42 @@ class LineRatioModel(DerivedModel):
     @property
     def output_names(self):
         """Names of the columns of the prediction, such as ``"CO(6-5)/CO(3-2)"``."""
-        return ["/".join(pair) for pair in self.ratios]
-
-    def _positions(self):
-        """Return where numerators and denominators stand among the lines."""
         lines = list(self.model.output_names)
+        return [f"{lines[above]}/{lines[below]}" for above, below in self._pairs()]
+
+    def _pairs(self):
+        """Return where each numerator and denominator stand among the lines."""
+        lines, molecules = list(self.model.output_names), molecules_of(self.model)
+        if isinstance(self.ratios, str) or not np.iterable(self.ratios):
+            raise TypeError(
+                "`ratios` must be a sequence of pairs of line names, such as"
+                f' [("CO(6-5)", "CO(3-2)")], got {self.ratios!r}.'
+            )
+        pairs = []
         for pair in self.ratios:
-            if isinstance(pair, str) or len(pair) != 2 or pair[0] == pair[1]:
+            if isinstance(pair, str) or not np.iterable(pair) or len(pair) != 2:
                 raise ValueError(
                     "`ratios` must hold pairs of different line names, got"
                     f" {pair!r} among {self.ratios!r}."
                 )
-            for name in pair:
-                if name not in lines:
+            positions = [find_among(name, lines, molecules) for name in pair]
+            for name, position in zip(pair, positions, strict=True):
+                if position is None:
                     raise ValueError(
                         f"`ratios` has the line {name!r}, but `model` only {lines}."
                         + closest(str(name), lines)
                     )
-        return np.array(
-            [[lines.index(name) for name in pair] for pair in self.ratios]
-        ).T
+            if positions[0] == positions[1]:
+                raise ValueError(
+                    "`ratios` must hold pairs of different line names, got"
+                    f" {pair!r}, which are both {lines[positions[0]]}."
+                )
+            pairs.append(positions)
+        return pairs
+
+    def _positions(self):
+        """Return where numerators and where denominators stand among the lines."""
+        return np.array(self._pairs()).T
 
     def transform(self, intensity, sigma):
         """Return the ratios of observed intensities, and their errors.

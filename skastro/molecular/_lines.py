@@ -1,150 +1,19 @@
 """The catalogue of lines: names and frequencies to energies and level indices."""
 
 import math
-import re
-from collections.abc import Mapping
-from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
 
-from ..utils.suggestions import closest
 from ._constants import SPEED_OF_LIGHT
-from ._lamda import read_lamda
-from ._line_names import names_of, split_name, transitions_named
-from ._molecule import Molecule
-from ._shipped import (
-    SHIPPED,
-    alike_species,
-    load_molecule,
-    plain,
-    species_named,
-    unknown_species,
-)
+from ._known_molecules import as_molecules
+from ._line import lines_of
+from ._line_lookup import identity, line_named
+from ._shipped import species_named, unknown_species
 
 #: A line found by frequency lies within so much of it, relatively: 30 km/s.
 _TOLERANCE = 1e-4
 
 
-@dataclass(frozen=True)
-class Line:
-    """One radiative transition.
-
-    Attributes
-    ----------
-    name : str
-        Such as ``"CO(3-2)"``.
-    species : str
-        The molecule.
-    frequency : float
-        Rest frequency [GHz].
-    upper_energy : float
-        Energy of the upper level [K].
-    einstein_a : float
-        Spontaneous emission rate [s^-1].
-    upper, lower : int
-        Level indices, counted from 0.
-    index : int
-        Position among the molecule's radiative transitions.
-    """
-
-    name: str
-    species: str
-    frequency: float
-    upper_energy: float
-    einstein_a: float
-    upper: int
-    lower: int
-    index: int
-
-
-class Molecules(Mapping):
-    """The given molecules and the shipped ones, read when they are asked for.
-
-    Parameters
-    ----------
-    given : mapping
-        Species name to LAMDA file or :class:`Molecule`; a shipped species named here
-        is replaced.
-    """
-
-    def __init__(self, given):
-        self._given = {}
-        for name, source in given.items():
-            if not isinstance(source, Molecule):
-                path = Path(str(source))
-                source = _read_once(path, path.stat().st_mtime_ns, name)
-            self._given[name] = source
-
-    def __getitem__(self, name):
-        if name in self._given:
-            return self._given[name]
-        if name in SHIPPED:
-            return load_molecule(name)
-        raise KeyError(name)
-
-    def __contains__(self, name):
-        return name in self._given or name in SHIPPED
-
-    def __iter__(self):
-        yield from SHIPPED
-        yield from (name for name in self._given if name not in SHIPPED)
-
-    def __len__(self):
-        return len(SHIPPED.keys() | self._given.keys())
-
-
-def as_molecules(molecules):
-    """Return a mapping of the given molecules and the shipped ones.
-
-    Parameters
-    ----------
-    molecules : mapping or None
-        Species name to LAMDA file or :class:`Molecule`; a shipped species named here
-        is replaced.
-
-    Returns
-    -------
-    known : Molecules
-        Shipped files are read when they are asked for.
-    """
-    if isinstance(molecules, Molecules):
-        return molecules
-    if molecules is not None and not isinstance(molecules, Mapping):
-        raise TypeError(
-            "`molecules` must be a mapping from species name to a LAMDA file or a"
-            f" Molecule, got {type(molecules).__name__}."
-        )
-    return Molecules(molecules or {})
-
-
-@lru_cache(maxsize=64)
-def _read_once(path, modified, name):
-    """Read a file again only if it has changed."""
-    return read_lamda(path, name=name)
-
-
-def _line(molecule, species, i):
-    return Line(
-        # the user's species name, whatever the file calls itself
-        name=species + molecule.line_names[i][len(molecule.name) :],
-        species=species,
-        frequency=float(molecule.frequencies[i]),
-        upper_energy=float(molecule.upper_energies[i]),
-        einstein_a=float(molecule.einstein_a[i]),
-        upper=int(molecule.upper[i]),
-        lower=int(molecule.lower[i]),
-        index=i,
-    )
-
-
-@lru_cache(maxsize=128)
-def lines_of(molecule, species):
-    """Return the lines of a molecule, under the name of a species."""
-    return tuple(_line(molecule, species, i) for i in range(len(molecule.upper)))
-
-
-def _known_species(species, known):
-    """Return the known species that ``species`` means."""
+def known_species(species, known):
+    """Return the known species that a name means; an error if there is none."""
     found = species_named(species, known) if isinstance(species, str) else None
     if found is None:
         raise ValueError(
@@ -183,86 +52,8 @@ def line_catalogue(species=None, molecules=None):
     ('CO(3-2)', 345.796, 33.19)
     """
     known = as_molecules(molecules)
-    chosen = known if species is None else [_known_species(species, known)]
+    chosen = known if species is None else [known_species(species, known)]
     return [line for name in chosen for line in lines_of(known[name], name)]
-
-
-def lines_named(name, known):
-    """Return what a name means: any line of it, and its species.
-
-    Parameters
-    ----------
-    name : str
-        As people write it.
-    known : mapping
-        From `as_molecules`.
-
-    Returns
-    -------
-    lines : list of Line
-        None if no line is called so, several if the name is ambiguous.
-    species : str or None
-        None if it is not known.
-    written : str
-        The species as it is written.
-    """
-    species, bracket, transition = str(name).partition("(")
-    if bracket and species in known:
-        names = names_of(known[species])
-        transition = bracket + transition
-        index = names.exact.get(transition, names.before.get(transition))
-        if index is not None:
-            return [_line(known[species], species, index)], species, species
-    species, transition, written = split_name(name, known)
-    if species is None:
-        return [], None, written
-    molecule = known[species]
-    atom = re.search(r"\]$|[A-Za-z] ?[IV]+$", written) is not None
-    found = transitions_named(transition, molecule, atom=atom)
-    return [_line(molecule, species, i) for i in found], species, written
-
-
-def _find_by_name(name, known):
-    """Return the line that one name means."""
-    found, species, written = lines_named(name, known)
-    if species is None:
-        meant = _lines_meant(name, written, known)
-        raise ValueError(
-            f"Unknown line {name!r}: {unknown_species(written, known, meant or None)}"
-        )
-    if len(found) == 1:
-        return found[0]
-    if found:
-        several = ", ".join(
-            f"{line.name!r} ({line.frequency:.6g} GHz)" for line in found[:8]
-        )
-        raise ValueError(
-            f"The line {name!r} may be any of {len(found)}: {several}; name one."
-        )
-    lines = lines_of(known[species], species)
-    names = [line.name for line in lines]
-    hint = closest(str(name), names)
-    if not hint:
-        first = ", ".join(repr(name) for name in names[:3])
-        more = f" and {len(names) - 3} more" if len(names) > 3 else ""
-        hint = f" {species} has {first}{more}."
-    raise ValueError(
-        f"Unknown line {name!r}.{hint} `line_catalogue({species!r})` lists all lines"
-        f" of {species}, and `find_lines(frequency=...)` finds one by its frequency."
-    )
-
-
-def _lines_meant(name, written, known):
-    """Return the names of lines that a name with an unknown species may mean."""
-    text, alike = plain(name), alike_species(written, known)
-    meant = []
-    for species in known:
-        # hcn(4-3), or CO3-2
-        start = written if species in alike else species
-        if text.startswith(start):
-            found = transitions_named(text[len(start) :], known[species])
-            meant += [_line(known[species], species, i).name for i in found]
-    return meant[:3]
 
 
 def find_lines(
@@ -288,8 +79,8 @@ def find_lines(
 
     Returns
     -------
-    lines : list of Line
-        In the order of ``names``; by frequency, the closest first.
+    lines : list of Line or Blend
+        In the order of ``names``; by frequency, the closest first, and no blends.
 
     Raises
     ------
@@ -306,9 +97,15 @@ def find_lines(
     ``"SO2(1_1_1-2_0_2)"``, ``"CN(1_3/2-0_1/2)"`` is ``"CN(1_1.5-0_0.5)"`` and
     ``"para-NH3(1,1)"`` is ``"p-NH3(1_1_1-1_1_0)"``. Atoms may be written by their
     spectrum and transition or wavelength: ``"[CI] 1-0"``, ``"[CII]158um"``,
-    ``"[OI]63"``, ``"O(63um)"``; the wavelength must be right within 1 %.
+    ``"[OI]63"``, ``"O(63um)"``; the wavelength must be right within 1 %. Nothing need
+    stand between species and transition, ``"CO3-2"``, and ``o-`` and ``p-`` may be left
+    out where one of them alone has the line.
     Case matters: ``"Co"`` is no ``"CO"``. A rare isotope is never taken for the main
     one.
+
+    A name without the quantum number F of a hyperfine file is the :class:`Blend` of
+    the components, if they lie within 300 km/s: ``"HCN-hfs(1-0)"``. Any other blend is
+    a sum that you name, ``"CN(1_0.5-0_0.5)+CN(1_1.5-0_0.5)"``, of one species.
 
     Labels of levels are those of the LAMDA file, which for SO and others differ from
     those of other lists of lines: look for the frequency.
@@ -341,9 +138,11 @@ def find_lines(
     if not names:
         raise ValueError("`lines` is empty; name at least one line, such as 'CO(3-2)'.")
     known = as_molecules(molecules)
-    lines = [_find_by_name(name, known) for name in names]
-    found = [line.name for line in lines]
-    repeated = sorted({name for name in found if found.count(name) > 1})
+    lines = [line_named(name, known) for name in names]
+    found = [identity(line) for line in lines]
+    repeated = sorted(
+        {x.name for x, own in zip(lines, found, strict=True) if found.count(own) > 1}
+    )
     if repeated:
         raise ValueError(f"`lines` names {repeated} more than once.")
     return lines
@@ -392,7 +191,7 @@ def _find_by_frequency(frequency, tolerance, species, molecules):
         species = list(known)
     elif isinstance(species, str):
         species = [species]
-    chosen = dict.fromkeys(_known_species(name, known) for name in species)
+    chosen = dict.fromkeys(known_species(name, known) for name in species)
     lines = [line for name in chosen for line in lines_of(known[name], name)]
     lines.sort(key=lambda line: abs(line.frequency - frequency))
     found = [line for line in lines if abs(line.frequency - frequency) <= tolerance]

@@ -72,6 +72,10 @@ class Molecule:
         disagree with frequencies.
     file_labels : tuple of str
         The labels of the levels as the file has them.
+    n_hyperfine : int
+        How many quantum numbers at the end of each label are of hyperfine structure
+        (F, or F1 and F), as the header of the file has it. Lines that differ in these
+        alone are one, by the name without them.
     """
 
     name: str
@@ -87,6 +91,7 @@ class Molecule:
     references: tuple = field(default=(), repr=False)
     remarks: tuple = field(default=(), repr=False)
     file_labels: tuple = field(default=(), repr=False)
+    n_hyperfine: int = field(default=0, repr=False)
 
     @property
     def n_levels(self):

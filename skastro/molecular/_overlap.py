@@ -6,6 +6,7 @@ import numpy as np
 
 from ..utils.warn import warn
 from ._constants import SPEED_OF_LIGHT
+from ._profiles import equivalent_width
 
 #: Lines thinner than this do not matter to those beside them.
 _THICK = 0.1
@@ -33,70 +34,118 @@ def _close_lines(molecule):
     return np.array(pairs, dtype=int).reshape(-1, 2).T, np.array(distances)
 
 
-def has_close_lines(molecule):
-    """Tell whether lines of a molecule can overlap at all, however wide they are.
+def least_distance(molecule, transitions):
+    """Return the distance [km/s] of the closest components of blends.
 
     Parameters
     ----------
     molecule : Molecule
         The lines.
+    transitions : sequence of ndarray or None
+        Which of them make up each blend; None for all lines of the molecule.
 
     Returns
     -------
-    close : bool
+    distance : float
+        Infinite if there are no two.
     """
-    return _close_lines(molecule)[1].size > 0
+    (first, second), distance = _close_lines(molecule)
+    if transitions is not None:
+        inside, _ = _of_lines_asked(transitions, first, second)
+        distance = distance[inside.any(axis=0)]
+    return distance.min(initial=np.inf)
 
 
-def mind_overlap(policy, molecule, species, tau, line_width):
+def _of_lines_asked(transitions, first, second):
+    """Tell pairs that are both of a line asked for, and that one of is."""
+    inside, across = [], []
+    for own in transitions:
+        either, other = np.isin(first, own), np.isin(second, own)
+        inside.append(either & other)
+        across.append(either ^ other)
+    return np.array(inside), np.array(across)
+
+
+def mind_overlap(policy, lines, names, species, tau, line_width, excitation=True):
     """Raise or warn where thick lines are closer than the line width.
+
+    The message of a warning says nothing of the models of a batch, so that Python
+    shows it once.
 
     Parameters
     ----------
     policy : {"raise", "warn"}
         Which.
-    molecule : Molecule
-        The lines.
+    lines : Species
+        Lines that are asked for.
+    names : sequence of str
+        Their names.
     species : str
-        Its name in messages.
+        That of the molecule in messages.
     tau : ndarray of shape (n_models, n_lines)
-        Optical depths.
+        Optical depths of all lines of the molecule.
     line_width : ndarray of shape (n_models,)
         Line widths [km/s].
+    excitation : bool, default=True
+        Whether lines excite the molecule, so that all of them matter.
 
     Raises
     ------
     ValueError
-        The message names the closest such lines.
+        The message names the closest such lines, of those asked for if there are any.
     """
+    molecule = lines.molecule
     (first, second), distance = _close_lines(molecule)
-    near = distance < line_width.max(initial=0.0)
-    if not near.any():
+    width = equivalent_width(line_width)
+    inside, across = _of_lines_asked(lines.transitions, first, second)
+    matters = (distance < width.max(initial=0.0)) & (excitation | across.any(axis=0))
+    if not matters.any():
         return
-    first, second, distance = first[near], second[near], distance[near]
-    thick = np.minimum(tau[:, first], tau[:, second])
-    wrong = (thick > _THICK) & (distance < line_width[:, None])
-    if not wrong.any():
-        return
+    first, second, distance = first[matters], second[matters], distance[matters]
+    inside, across = inside[:, matters], across[:, matters]
+    thick = np.minimum(tau[:, first], tau[:, second]) > _THICK
+    wrong = thick & (distance < width[:, None])
     models = wrong.any(axis=1)
-    row = int(np.argmax(models))
-    pair = np.flatnonzero(wrong[row])[np.argmin(distance[wrong[row]])]
-    names = [
+    if not models.any():
+        return
+    asked = (inside | across).any(axis=0)
+    pairs = np.flatnonzero(wrong.any(axis=0))
+    pair = pairs[np.lexsort([distance[pairs], ~asked[pairs]])[0]]
+    one, other = (
         species + molecule.line_names[i][len(molecule.name) :]
         for i in (first[pair], second[pair])
-    ]
-    message = (
-        f"{int(models.sum())} of {len(tau)} models have thick lines of {species} that"
-        f" overlap: in row {row}, {names[0]} and {names[1]} are"
-        f" {distance[pair]:.3g} km/s apart, less than the line width of"
-        f" {line_width[row]:.3g} km/s, and {tau[row, first[pair]]:.2g} and"
-        f" {tau[row, second[pair]]:.2g} thick. Each absorbs photons of the other, which"
-        " a model of lines that are apart, as RADEX is, knows nothing of. It is true"
-        " for narrower lines or lower columns."
     )
+    apart = f"{distance[pair]:.3g} km/s apart"
+    treated = "populations are those of lines that are apart, as RADEX has them"
+    if not asked[pair]:
+        words = (
+            f"{species} has lines that overlap where they are thick, though none that"
+            f" is asked for: {one} and {other} are {apart}. Each absorbs photons of the"
+            " other, which changes the excitation of those asked for, and nothing else;"
+            f" {treated}."
+        )
+    else:
+        which = int(np.argmax((inside | across)[:, pair]))
+        if inside[which, pair]:
+            words = (
+                f"{names[which]} has components that overlap where they are thick:"
+                f" {one} and {other} are {apart}. In what is seen their profiles are"
+                f" added, but each absorbs photons of the other: {treated}."
+            )
+        else:
+            if second[pair] in lines.transitions[which]:
+                one, other = other, one
+            part = "" if one == names[which] else f", of which {one} is a component,"
+            words = (
+                f"{names[which]}{part} and {other} overlap where they are thick: they"
+                f" are {apart}. Each absorbs photons of the other, but {treated}, and"
+                f' so are intensities, unless their sum is asked for, "{one}+{other}".'
+            )
+    cure = 'overlap="include" treats it; ' if excitation else ""
     if policy == "raise":
-        raise ValueError(f'{message} overlap="warn" takes them to be apart.')
-    warn(
-        f'{message} They are taken to be apart; overlap="ignore" says nothing of it.',
-        OverlapWarning,
-    )
+        raise ValueError(
+            f"{words} So it is in {int(models.sum())} of {len(tau)} models, the first"
+            f' in row {int(np.argmax(models))}. {cure}overlap="warn" takes them to be'
+            " apart."
+        )
+    warn(f'{words} {cure}overlap="ignore" says nothing of it.', OverlapWarning)

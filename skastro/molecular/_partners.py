@@ -16,6 +16,16 @@ DENSITY_NAMES = {
     "H+": "density_H+",
     "e": "density_e",
 }
+#: What partners are called in words: in small letters, without blanks and dashes.
+_WORDS = {
+    "e": "e- electron electrons",
+    "H": "hi atomichydrogen hydrogenatom hydrogenatoms",
+    "H2": "molecularhydrogen hydrogen",
+    "He": "helium",
+    "H+": "hii p p+ proton protons",
+    "o-H2": "oh2 orthoh2 ortho",
+    "p-H2": "ph2 parah2 para",
+}
 #: Partners that an electron fraction counts.
 HYDROGEN = ("H2", "o-H2", "p-H2", "H")
 FRACTION, RATIO = "electron_fraction", "ortho_para_ratio"
@@ -118,7 +128,7 @@ def check_partners(partners, electrons="density", ortho_para_ratio="thermal"):
         if name not in DENSITY_NAMES:
             raise ValueError(
                 f"`partners` has {name!r}; known collision partners are"
-                f" {list(DENSITY_NAMES)}." + closest(str(name), DENSITY_NAMES)
+                f" {list(DENSITY_NAMES)}." + _meant(str(name))
             )
         if names.count(name) > 1:
             raise ValueError(f"`partners` names {name!r} more than once: {names}.")
@@ -149,6 +159,15 @@ def check_partners(partners, electrons="density", ortho_para_ratio="thermal"):
         if ortho_para_ratio != "free":
             ortho_para_ratio = float(ortho_para_ratio)
     return Partners(names, electrons, ortho_para_ratio)
+
+
+def _meant(name):
+    """Return a sentence with the partner that a word may mean."""
+    word = name.casefold().replace(" ", "").replace("_", "")
+    for partner, words in _WORDS.items():
+        if word in words.split() or word.replace("-", "") in words.split():
+            return f" Did you mean {partner!r}?"
+    return closest(name, DENSITY_NAMES)
 
 
 class Collider(NamedTuple):

@@ -12,7 +12,8 @@ from ._constants import CMB_TEMPERATURE
 from ._escape_probability import ESCAPE_PROBABILITIES
 from ._gas import check_values
 from ._line_model import LineModel
-from ._overlap import has_close_lines, mind_overlap
+from ._overlap import least_distance, mind_overlap
+from ._overlapping_lines import OverlappingLines
 from ._partners import check_missing_rates, colliders
 from ._radiation import surroundings
 from ._statistical_equilibrium import StatisticalEquilibrium
@@ -22,8 +23,8 @@ _NEVER_ABSORB = {"CO", "CS", "HCN", "HCO+"}
 
 
 @lru_cache(maxsize=128)
-def _solver(molecule, tables, *settings):
-    return StatisticalEquilibrium(molecule, tables, *settings)
+def _solver(kind, molecule, tables, *settings):
+    return kind(molecule, tables, *settings)
 
 
 class RadexModel(LineModel):
@@ -42,7 +43,8 @@ class RadexModel(LineModel):
     ----------
     lines : sequence of str
         The lines to predict, such as ``["CO(3-2)", "HCN(4-3)"]``;
-        :func:`line_catalogue` lists them.
+        :func:`line_catalogue` lists them, and :func:`find_lines` says how else they,
+        and blends of them, may be called.
     column_density : {"total", "per line width"}, default="total"
         Whether the column densities in ``theta`` are those of the whole line
         [cm^-2], or divided by the line width [cm^-2 / (km/s)], on which alone the
@@ -86,11 +88,13 @@ class RadexModel(LineModel):
     dust : Dust, default=None
         Dust within the gas, that absorbs and emits at the lines. Only with the
         geometry ``"uniform sphere"``.
-    overlap : {"raise", "warn", "ignore"}, default="warn"
+    overlap : {"raise", "warn", "ignore", "include"}, default="warn"
         What ``predict`` does where two lines of a species are closer than the line
         width and both thicker than 0.1, so that each absorbs photons of the other:
-        raise; or treat them as if they were apart, as RADEX does, with an
-        :class:`OverlapWarning` or without.
+        raise; let the molecule be excited as if they were apart, as RADEX does, with
+        an :class:`OverlapWarning` or without; or include it, as pythonradex does, only
+        with the geometry ``"uniform sphere"``. What is seen of a blend adds profiles
+        and not lines in any case.
     molecules : mapping, default=None
         Molecules beside the shipped ones: species name to a LAMDA file or a
         :class:`Molecule`.
@@ -149,7 +153,7 @@ class RadexModel(LineModel):
         "background_temperature": [Interval(Real, 0, None, closed="neither"), None],
         "missing_rates": [StrOptions({"raise", "ignore"}), dict],
         "rate_extrapolation": [StrOptions({"raise", "hold"})],
-        "overlap": [StrOptions({"raise", "warn", "ignore"})],
+        "overlap": [StrOptions({"raise", "warn", "ignore", "include"})],
         "tol": [Interval(Real, 0, 1e-2, closed="neither")],
         "max_iter": [Interval(Integral, 1, None, closed="left")],
     }
@@ -228,7 +232,7 @@ class RadexModel(LineModel):
             return True
         species = self._resolved()[1].values()
         return self.overlap == "warn" and any(
-            has_close_lines(own.molecule) for own in species
+            least_distance(own.molecule, None) < np.inf for own in species
         )
 
     def solve(
@@ -248,7 +252,7 @@ class RadexModel(LineModel):
             Column density per line width [cm^-2 / (km/s)].
         **parameters : array-like of shape (n_models,)
             Whatever else all species share, by the names of ``parameter_names``, such
-            as ``density_e``.
+            as ``density_e``; with ``overlap="include"`` ``line_width`` [km/s] too.
 
         Returns
         -------
@@ -271,10 +275,17 @@ class RadexModel(LineModel):
         given = {k: v for k, v in given.items() if v is not None}
         given["column_density"] = column_density
         units = {**self._shared_parameters(), "column_density": "cm-2 km-1 s"}
+        if self._includes_overlap:
+            units["line_width"] = "km / s"
         gas = check_values(given, units)
-        column = gas.pop("column_density")
+        column, line_width = gas.pop("column_density"), gas.pop("line_width", None)
         self._mind_temperatures([species], gas["temperature"])
-        return self._solve(species, gas, column)
+        return self._solve(species, gas, column, line_width)
+
+    @property
+    def _includes_overlap(self):
+        """Whether lines excite each other: in equilibrium nothing does."""
+        return self.overlap == "include" and self.populations != "lte"
 
     def _colliders(self, species):
         """Return the collision rates of a species; none in equilibrium."""
@@ -317,41 +328,71 @@ class RadexModel(LineModel):
                 ExtrapolationWarning,
             )
 
-    def _solve(self, species, gas, column):
-        """Solve one species for checked gas."""
-        if self.dust is not None and self.geometry != "uniform sphere":
+    def _check_geometry(self):
+        """Refuse what an escape probability cannot be for."""
+        if self.geometry == "uniform sphere":
+            return
+        words = (
+            "where a velocity gradient lets photons escape, the escape probability is"
+            " that of leaving the line"
+        )
+        if self.dust is not None:
             raise ValueError(
                 f"`dust` needs the geometry 'uniform sphere', not {self.geometry!r}:"
-                " where a velocity gradient lets photons escape, the escape probability"
-                " is that of leaving the line, and dust would still absorb them."
+                f" {words}, and dust would still absorb them."
             )
+        if self._includes_overlap:
+            raise ValueError(
+                "overlap=\"include\" needs the geometry 'uniform sphere', not"
+                f" {self.geometry!r}: {words}, and another line would absorb them"
+                " elsewhere in the gas."
+            )
+
+    def _solver(self, species, kind=StatisticalEquilibrium):
+        """Return the solver of one species."""
+        self._check_geometry()
         molecule = self._resolved()[1][species].molecule
-        partners, rates = self._partners(), self._colliders(species)
-        tables = tuple(collider.table for collider in rates)
+        tables = tuple(collider.table for collider in self._colliders(species))
         # electrons and atoms leave high levels emptier than H2, whose models stay as
         # they were to the last bit
-        fall = 0.01 if partners.names == ("H2",) else 1e-4
+        fall = 0.01 if self._partners().names == ("H2",) else 1e-4
         settings = self.geometry, self.tol, self.max_iter, fall
-        solver = _solver(molecule, tables, *settings)
-        around = surroundings(
+        return _solver(kind, molecule, tables, *settings)
+
+    def _around(self, solver, gas):
+        """Return the surroundings of the lines of a species."""
+        return surroundings(
             solver.line_temperatures,
             self.background_temperature,
             self.radiation,
             self.dust,
             gas,
         )
+
+    def _solve(self, species, gas, column, line_width=None):
+        """Solve one species for checked gas."""
+        solver = self._solver(species)
+        around = self._around(solver, gas)
         if self.populations == "lte":
             return solver.thermal(gas["temperature"], column, around)
+        partners, rates = self._partners(), self._colliders(species)
         densities, ratio = partners.densities(gas), partners.ratio(gas)
         amounts = np.stack([c.amount(densities, ratio) for c in rates])
         empty = amounts.sum(axis=0) <= 0
         if empty.any():
+            names = list(dict.fromkeys(c.partner for c in rates))
+            what = "density" if len(names) == 1 else "densities"
             raise ValueError(
                 f"{int(empty.sum())} of {len(empty)} models, the first in row"
-                f" {int(np.argmax(empty))}, have no partner of {species}: the densities"
-                f" of {[c.partner for c in rates]} are all 0."
+                f" {int(np.argmax(empty))}, have no partner of {species}: the {what} of"
+                f" {' and '.join(names)} {'is' if len(names) == 1 else 'are all'} 0."
             )
-        return solver.solve(gas["temperature"], amounts, column, around)
+        equations = gas["temperature"], amounts, column, around
+        solution = solver.solve(*equations)
+        if self._includes_overlap:
+            overlapping = self._solver(species, OverlappingLines)
+            solution = overlapping.refine(solution, *equations, line_width)
+        return solution
 
     def _intensity(self, theta, return_std=False):
         """Return intensities of checked gas."""
@@ -360,12 +401,26 @@ class RadexModel(LineModel):
         return super()._intensity(theta, return_std)
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
-        solution = self._solve(name, gas.shared, column)
-        if self.overlap != "ignore":
+        solution = self._solve(name, gas.shared, column, gas.line_width)
+        if self.overlap in ("raise", "warn"):
             mind_overlap(
-                self.overlap, lines.molecule, name, solution.tau, gas.line_width
+                self.overlap,
+                lines,
+                [self.output_names[i] for i in lines.positions],
+                name,
+                solution.tau,
+                gas.line_width,
+                excitation=self.populations != "lte",
             )
-        radiation = lines.of_lines(solution.radiation_temperature)
+        first = [transitions[0] for transitions in lines.transitions]
+        radiation = solution.radiation_temperature[:, first]
+        for i, transitions in enumerate(lines.transitions):
+            if len(transitions) > 1:
+                solver = self._solver(name)
+                around = self._around(solver, gas.shared)
+                radiation[:, i] = solver.blend_temperature(
+                    solution, column, around, transitions, gas.line_width
+                )
         radiation[~solution.converged] = np.nan
         return radiation, 0.0  # it is the physics
 

@@ -19,6 +19,10 @@ from ..utils.sklearn_names import HasMethods, Interval, StrOptions
 from ..utils.warn import warn
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
+from ._overlap import least_distance, mind_overlap
+from ._profiles import equivalent_width
+from ._radiation import Surroundings
+from ._statistical_equilibrium import StatisticalEquilibrium
 
 
 class RadexEmulator(ScoredEverywhere, LineModel):
@@ -30,7 +34,8 @@ class RadexEmulator(ScoredEverywhere, LineModel):
     they are free) and its own column density per line width alone, so each species
     gets a regressor of its own on the logarithms of these, whose targets are
     :math:`\operatorname{arcsinh}(T_R / T_0)`: logarithmic for bright lines, linear for
-    those too faint to matter.
+    those too faint to matter. Where lines are so broad that components of a blend
+    overlap, it depends on the line width too, and the species' regressor takes that.
 
     Parameters
     ----------
@@ -54,6 +59,10 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         As for :class:`RadexModel`.
     dust : Dust, default=None
         As for :class:`RadexModel`.
+    overlap : {"raise", "warn", "ignore", "include"}, default="warn"
+        As for the :class:`RadexModel` that makes the training set. With ``"include"``
+        the line width counts for all species of which any lines overlap. Else ``fit``
+        tells where they are thick, in thermal equilibrium, as that model does.
     faint_temperature : float, default=0.01
         :math:`T_0`, the radiation temperature below which the error is absolute [K].
     extrapolation : {"raise", "warn", "nan", "ignore"}, default="raise"
@@ -69,8 +78,8 @@ class RadexEmulator(ScoredEverywhere, LineModel):
     estimators_ : dict of str to regressor
         The fitted regressor of each species.
     domains_ : dict of str to ndarray of shape (2, n_features)
-        The range of log10 temperature, density, what else is shared, and column
-        density per line width that each has learned.
+        The range of log10 temperature, density, what else is shared, column density
+        per line width, and, where it counts, line width that each has learned.
     gas_domains_ : dict of str to ndarray of shape (2, n_features + 1)
         The same with the column density as given, and line width, in the training
         set. Gas within either range is known: a design has few
@@ -110,6 +119,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         **LineModel._parameter_constraints,
         "estimator": [HasMethods(["fit", "predict"])],
         "faint_temperature": [Interval(Real, 0, None, closed="neither")],
+        "overlap": [StrOptions({"raise", "warn", "ignore", "include"})],
         "extrapolation": [StrOptions({"raise", "warn", "nan", "ignore"})],
         "n_jobs": [Integral, None],
     }
@@ -125,6 +135,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         ortho_para_ratio="thermal",
         radiation=None,
         dust=None,
+        overlap="warn",
         faint_temperature=0.01,
         extrapolation="raise",
         molecules=None,
@@ -138,6 +149,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         self.ortho_para_ratio = ortho_para_ratio
         self.radiation = radiation
         self.dust = dust
+        self.overlap = overlap
         self.faint_temperature = faint_temperature
         self.extrapolation = extrapolation
         self.molecules = molecules
@@ -161,7 +173,8 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         Raises
         ------
         ValueError
-            If the shapes do not match, or no model of a species has a solution.
+            If the shapes do not match, or no model of a species has a solution; if
+            thick lines overlap, and ``overlap`` is ``"raise"``.
         """
         theta = self._check_theta(X)
         self._validate_params()
@@ -182,7 +195,10 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         self._check_logarithms(theta)
         logarithms = np.log10(theta[:, :-1])
         for i, (name, lines) in enumerate(species.items()):
-            features = self._features(gas.shared, gas.columns[:, i])
+            self._mind_overlap(name, gas, gas.columns[:, i])
+            features = self._features(gas, gas.columns[:, i])
+            if features[:, -1].max() <= self._separation(name):
+                features = features[:, :-1]  # the line width does not count
             target = radiation[:, lines.positions]
             solved = ~np.isnan(target).any(axis=1)
             if not solved.any():
@@ -230,8 +246,32 @@ class RadexEmulator(ScoredEverywhere, LineModel):
                 )
 
     @staticmethod
-    def _features(shared, column):
-        return np.log10(np.stack([*shared.values(), column], axis=1))
+    def _features(gas, column):
+        """Return what radiation temperatures may depend on, the line width last."""
+        features = np.log10(np.stack([*gas.shared.values(), column], axis=1))
+        return np.column_stack([features, np.log10(gas.line_width)])
+
+    def _separation(self, name):
+        """Return log10 of the line width up to which no lines that count overlap."""
+        molecule, _, transitions = self._resolved()[1][name]
+        every = self.overlap == "include"
+        distance = least_distance(molecule, None if every else transitions)
+        with np.errstate(divide="ignore"):
+            return np.log10(distance / equivalent_width(1.0))
+
+    def _mind_overlap(self, name, gas, column):
+        """Raise or warn where thick lines overlap in the training set."""
+        if self.overlap not in ("raise", "warn"):
+            return
+        lines = self._resolved()[1][name]
+        nothing = np.zeros(len(lines.molecule.upper))
+        tau = (
+            StatisticalEquilibrium(lines.molecule, ())
+            .thermal(gas.shared["temperature"], column, Surroundings(nothing, nothing))
+            .tau
+        )
+        names = [self.output_names[i] for i in lines.positions]
+        mind_overlap(self.overlap, lines, names, name, tau, gas.line_width)
 
     def in_domain(self, X):
         """Whether gas lies within the training range.
@@ -259,14 +299,17 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         return log_theta[:, [*range(n_shared), n_shared + i, -1]]
 
     def _knows(self, name, i, theta):
-        """Return which gas lies within the range of a species, and its features."""
+        """Return which gas lies within the range of a species; features and range."""
         gas = self._split(theta)
-        features = self._features(gas.shared, gas.columns[:, i])
-        inside = in_box(features, self.domains_[name])
+        features, domain = self._features(gas, gas.columns[:, i]), self.domains_[name]
+        if domain.shape[1] < features.shape[1]:
+            # nor did it learn what is seen where lines begin to overlap
+            domain = np.column_stack([domain, [-np.inf, self._separation(name)]])
+        inside = in_box(features, domain)
         if not inside.all():
             given = self._gas(np.log10(theta[:, :-1]), i)
             inside |= in_box(given, self.gas_domains_[name])
-        return inside, features
+        return inside, features, domain
 
     @property
     def has_spread(self):
@@ -314,14 +357,15 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         self._check_logarithms(theta)
         if self.extrapolation != "ignore":
             for i, (name, lines) in enumerate(self._resolved()[1].items()):
-                inside, features = self._knows(name, i, theta)
+                inside, features, domain = self._knows(name, i, theta)
                 rows = check_extrapolation(
                     features,
-                    self.domains_[name],
+                    domain,
                     self.extrapolation,
                     names=[
                         *(f"log10 {name}" for name in self._shared_parameters()),
                         f"log10 column density of {name} per line width",
+                        "log10 line_width",
                     ],
                     inside=inside,
                 )
@@ -335,7 +379,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
         return intensity, std
 
     def _radiation_temperature(self, name, lines, gas, column, return_std):
-        features = self._features(gas.shared, column)
+        features = self._features(gas, column)[:, : self.domains_[name].shape[1]]
         # single precision: the network's own error is a thousand times its rounding
         features = features.astype(np.float32)
         shape, scale = (len(features), -1), self.faint_temperature

@@ -96,9 +96,14 @@ def species_named(text, known):
     return same[0] if len(same) == 1 else None
 
 
+def plain_file(species):
+    """Return a species' name without what tells its files apart, ``-hfs``."""
+    return re.sub("[-@](hfs|lowT)$", "", species)
+
+
 def _letters(species):
     """Return what is left of a species' name without case, charge, spin and file."""
-    species = re.sub("^(o|p|ortho|para)-|[-@](hfs|lowT)$", "", plain(species))
+    species = re.sub("^(o|p|ortho|para)-", "", plain_file(plain(species)))
     return re.sub("[+^-]+$", "", species).casefold()
 
 

@@ -15,11 +15,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from ._collision_rates import CollisionRates
-from ._constants import (
-    EIGHT_PI,
-    GAUSSIAN_AREA,
-    WAVENUMBER_TO_KELVIN,
-)
+from ._constants import EIGHT_PI, GAUSSIAN_AREA, TAU_MIN, WAVENUMBER_TO_KELVIN
+from ._emission import blend_temperature, line_photons
 from ._escape_probability import ESCAPE_PROBABILITIES
 
 #: Models solved together: many enough that calls cost little beside arithmetic.
@@ -32,8 +29,6 @@ _NEGLIGIBLE = 1e-25
 _FLOOR = 1e-60
 #: Steps before those of models that go to and fro are searched, and halvings of one.
 _PLAIN_STEPS, _HALVINGS = 15, 12
-#: The amplification of an inverted line is capped at this optical depth.
-_TAU_MIN = -1.0
 
 
 @dataclass(frozen=True)
@@ -124,20 +119,27 @@ class StatisticalEquilibrium:
         return self._line_temperatures
 
     def _thermal(self, temperature):
-        """Boltzmann populations, the start of the iteration."""
+        """Return Boltzmann populations."""
         with np.errstate(under="ignore"):
             x = self._weights * np.exp(-self._energies / temperature[:, None])
         return np.maximum(x / x.sum(axis=1, keepdims=True), _FLOOR)
 
-    def _lines(self, x, column):
-        """Return optical depths of the lines, capped where inverted."""
+    def _start(self, temperature, around):
+        """Return the populations that the iteration starts from."""
+        return self._thermal(temperature)
+
+    def _depths(self, x, column):
+        """Return optical depths of the lines."""
         upper, lower = self.molecule.upper, self.molecule.lower
-        tau = (
+        return (
             self._tau_factor
             * column[:, None]
             * (x[:, lower] * self._weight_ratio - x[:, upper])
         )
-        return np.maximum(tau, _TAU_MIN)
+
+    def _lines(self, x, column):
+        """Return optical depths of the lines, capped where inverted."""
+        return np.maximum(self._depths(x, column), TAU_MIN)
 
     def _line_rates(self, x, column, around):
         """Return rates down and up the lines, and the derivatives of their difference.
@@ -156,7 +158,7 @@ class StatisticalEquilibrium:
         tau = self._lines(x, column)
         if around.dust is None:
             beta, slope = self.escape_probability(tau)
-            slope = np.where(tau > _TAU_MIN, slope, 0.0)
+            slope = np.where(tau > TAU_MIN, slope, 0.0)
             down = einstein_a * beta * (1 + background)
             up = einstein_a * beta * background * ratio
             # d net / d tau, then by the chain rule to both populations
@@ -184,7 +186,7 @@ class StatisticalEquilibrium:
                 )
                 * (self._tau_factor * column[:, None])
             )
-            feedback = np.where(tau > _TAU_MIN, feedback, 0.0)
+            feedback = np.where(tau > TAU_MIN, feedback, 0.0)
         return down, up, down - feedback, -up + feedback * ratio
 
     def _trapped(self, tau):
@@ -211,16 +213,11 @@ class StatisticalEquilibrium:
 
         ``jacobian`` is memory for it.
         """
-        down, up, by_upper, by_lower = self._line_rates(x, column, around)
+        down, up, *derivatives = self._line_rates(x, column, around)
         residual, gross = self._imbalance(x, collisions, leaving, down, up)
 
         np.copyto(jacobian, collisions)
-        by_pair = jacobian.reshape(len(x), -1).T
-        for lines in self._distinct:
-            by_pair[self._downward[lines]] += by_upper[:, lines].T
-            by_pair[self._upward[lines]] -= by_lower[:, lines].T
-        diagonal = jacobian.reshape(len(x), -1)[:, :: self.molecule.n_levels + 1]
-        diagonal -= leaving + by_upper @ self._upper_of - by_lower @ self._lower_of
+        self._fill_jacobian(jacobian, leaving, *derivatives)
         jacobian *= x[:, None, :]
         jacobian /= gross[:, :, None]
         residual /= gross
@@ -230,6 +227,15 @@ class StatisticalEquilibrium:
         jacobian[rows, largest] = x
         residual[rows, largest] = x.sum(axis=1) - 1.0
         return -np.linalg.solve(jacobian, residual[:, :, None])[:, :, 0]
+
+    def _fill_jacobian(self, jacobian, leaving, by_upper, by_lower):
+        """Add the lines, and what leaves each level, to the collisions."""
+        by_pair = jacobian.reshape(len(jacobian), -1).T
+        for lines in self._distinct:
+            by_pair[self._downward[lines]] += by_upper[:, lines].T
+            by_pair[self._upward[lines]] -= by_lower[:, lines].T
+        diagonal = by_pair[:: self.molecule.n_levels + 1].T
+        diagonal -= leaving + by_upper @ self._upper_of - by_lower @ self._lower_of
 
     def _solve_block(self, temperature, amounts, column, around, again, memory):
         """Solve one block of models; see :meth:`solve`.
@@ -244,7 +250,7 @@ class StatisticalEquilibrium:
         for_all, for_left, for_jacobian = memory
         all_collisions = self._collisions.matrices(temperature, amounts, for_all)
         all_leaving = all_collisions.sum(axis=1)
-        x = self._thermal(temperature)
+        x = self._start(temperature, around)
         n_iter = np.zeros(n_models, dtype=int)
         converged = np.zeros(n_models, dtype=bool)
         smallest_factor, max_iter = (0.5, self.max_iter) if again else (self.fall, 20)
@@ -280,7 +286,7 @@ class StatisticalEquilibrium:
                 break
         if again and active.size and self.max_iter >= _PLAIN_STEPS:
             x[active], steps, converged[active] = self._search(
-                self._thermal(temperature[active]),
+                self._start(temperature[active], around.rows(active)),
                 all_collisions[active],
                 all_leaving[active],
                 column[active],
@@ -397,28 +403,30 @@ class StatisticalEquilibrium:
         tau = self._lines(x, column)
         # n_ex tau = kappa x_u: no division by a small tau
         emission = self._tau_factor * column[:, None] * x[:, upper]
-        background = around.behind
-        if around.dust is None:
-            escape = _mean_transmission(tau)
-            photons = emission * escape - background * tau * escape
-        else:
-            # with the line, less the continuum beside it
-            depth = around.dust_depth
-            escape = _mean_transmission(tau + depth)
-            continuum = around.dust * depth * (escape - _mean_transmission(depth))
-            behind = background * np.exp(-depth) * np.expm1(-tau)
-            photons = emission * escape + continuum + behind
+        photons = line_photons(tau, emission, *around[1:])
         with np.errstate(divide="ignore"):
             excitation = self._line_temperatures / np.log(
                 x[:, lower] * self._weight_ratio / x[:, upper]
             )
         return tau, self._line_temperatures * photons, excitation
 
+    def blend_temperature(self, solution, column, around, lines, line_width):
+        """Return the radiation temperature [K] of several ``lines`` seen as one.
 
-def _mean_transmission(tau):
-    """Return ``(1 - exp(-tau)) / tau``."""
-    small = np.abs(tau) < 1e-8
-    return np.where(small, 1.0 - tau / 2, -np.expm1(-tau) / np.where(small, 1.0, tau))
+        ``solution`` is that for ``column`` and ``around``, ``line_width`` the full
+        widths at half maximum [km/s], of shape (n_models,) as the temperature is.
+        """
+        x = solution.populations
+        return blend_temperature(
+            lines,
+            line_width,
+            self.molecule.frequencies,
+            solution.radiation_temperature,
+            self._line_temperatures,
+            self._depths(x, column),
+            self._tau_factor * column[:, None] * x[:, self.molecule.upper],
+            *around[1:],
+        )
 
 
 def _without_repetition(upper, lower):

@@ -3,7 +3,7 @@
 from ._emulation import EmulatorErrorDisplay
 from ._likeness import DimensionalityDisplay, DoppelgangerDisplay, RelevanceDisplay
 from ._line_maps import ComponentMapsDisplay, EnsembleDisplay
-from ._many_objects import ParameterMapsDisplay, RankDisplay
+from ._many_objects import JointCoverageDisplay, ParameterMapsDisplay, RankDisplay
 from ._retrieval import CornerDisplay, PosteriorPredictiveDisplay
 from ._twins import RecastDisplay, TwinDistanceDisplay, TwinRecoveryDisplay
 
@@ -14,6 +14,7 @@ __all__ = [
     "DoppelgangerDisplay",
     "EmulatorErrorDisplay",
     "EnsembleDisplay",
+    "JointCoverageDisplay",
     "ParameterMapsDisplay",
     "PosteriorPredictiveDisplay",
     "RankDisplay",

@@ -4,6 +4,7 @@ import numpy as np
 from scipy import stats
 from sklearn.utils.validation import check_is_fitted
 
+from ..utils.suggestions import closest
 from ._retrieval import _axis_labels
 from ._sky import label_map
 
@@ -176,25 +177,13 @@ class RankDisplay:
         -------
         display : RankDisplay
         """
-        import matplotlib.pyplot as plt
-
-        if ax is None:
-            _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
-        ranks = self.calibration.ranks
-        n = len(ranks)
-        width = stats.kstwo(n).ppf(probability)
-        ax.axhspan(-width, width, color="0.9", zorder=0)
-        ax.axhline(0.0, color="0.6", linewidth=0.8)
-        uniform = np.arange(1, n + 1) / n
-        for name, column in zip(self.calibration.names, ranks.T, strict=True):
-            ordered = np.sort(column)
-            ax.plot(ordered, uniform - ordered, linewidth=1.2, label=name)
+        ax = _draw_ranks(
+            ax, self.calibration.names, self.calibration.ranks, probability
+        )
         ax.set(
-            xlim=(0, 1),
             xlabel="rank of the true value in its posterior",
             ylabel="share of objects, less that expected",
         )
-        ax.legend(frameon=False, fontsize="small", ncols=2)
         self.ax_, self.figure_ = ax, ax.figure
         return self
 
@@ -216,3 +205,106 @@ class RankDisplay:
         display : RankDisplay
         """
         return cls(calibration).plot(ax, **kwargs)
+
+
+class JointCoverageDisplay:
+    """How often joint credible regions hold the truth, at every level.
+
+    Use :meth:`from_calibration` to make one.
+
+    Parameters
+    ----------
+    calibration : SimulationBasedCalibration
+        What to draw.
+
+    Attributes
+    ----------
+    ax_ : matplotlib Axes
+        Where it was drawn.
+    figure_ : matplotlib Figure
+        Its figure.
+    """
+
+    def __init__(self, calibration):
+        self.calibration = calibration
+
+    def plot(self, ax=None, *, probability=0.95, regions=None):
+        """Draw expected coverage, less the level of the regions.
+
+        A curve that leaves the grey band is not right at this level: regions that hold
+        the truth too rarely are below it. Those of likelihood are below where
+        posteriors are too narrow, and above where they are too wide.
+
+        Parameters
+        ----------
+        ax : matplotlib Axes, default=None
+            Where; a new figure by default.
+        probability : float, default=0.95
+            Probability that the curve of one kind of region stays within the band
+            throughout, if posteriors are right.
+        regions : sequence of str, default=None
+            Which, of the ``joint_names`` of the calibration; all by default.
+
+        Returns
+        -------
+        display : JointCoverageDisplay
+
+        Raises
+        ------
+        ValueError
+            If there is no such region.
+        """
+        known = self.calibration.joint_names
+        names = known if regions is None else list(regions)
+        for name in names:
+            if name not in known:
+                raise ValueError(
+                    f"`regions` has {name!r}, but they are {known}."
+                    + closest(str(name), known)
+                )
+        ranks = self.calibration.joint_ranks[:, [known.index(n) for n in names]]
+        ax = _draw_ranks(ax, names, ranks, probability)
+        ax.set(
+            xlabel="probability of the joint credible region",
+            ylabel="share of truths inside, less that expected",
+        )
+        self.ax_, self.figure_ = ax, ax.figure
+        return self
+
+    @classmethod
+    def from_calibration(cls, calibration, *, ax=None, **kwargs):
+        """Draw what :func:`~skastro.metrics.simulation_based_calibration` returned.
+
+        Parameters
+        ----------
+        calibration : SimulationBasedCalibration
+            The ranks.
+        ax : matplotlib Axes, default=None
+            Where to draw.
+        **kwargs : dict
+            Passed to :meth:`plot`.
+
+        Returns
+        -------
+        display : JointCoverageDisplay
+        """
+        return cls(calibration).plot(ax, **kwargs)
+
+
+def _draw_ranks(ax, names, ranks, probability):
+    """Draw the cumulative distributions of ranks, less that of uniform ones."""
+    import matplotlib.pyplot as plt
+
+    if ax is None:
+        _, ax = plt.subplots(figsize=(6.4, 4.0), layout="constrained")
+    n = len(ranks)
+    width = stats.kstwo(n).ppf(probability)
+    ax.axhspan(-width, width, color="0.9", zorder=0)
+    ax.axhline(0.0, color="0.6", linewidth=0.8)
+    uniform = np.arange(1, n + 1) / n
+    for name, column in zip(names, ranks.T, strict=True):
+        ordered = np.sort(column)
+        ax.plot(ordered, uniform - ordered, linewidth=1.2, label=name)
+    ax.set(xlim=(0, 1))
+    ax.legend(frameon=False, fontsize="small", ncols=2)
+    return ax

@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from ..molecular._line_lookup import find_among, molecules_of
 from ..utils.arrays import is_table
 from ..utils.suggestions import closest
 
@@ -63,7 +64,8 @@ def lines_of(X, model):
     X : array-like
         As given.
     model : object
-        The forward model, whose ``output_names`` they are.
+        The forward model, whose ``output_names`` they are. Lines may be spelled in any
+        way that :func:`~skastro.molecular.find_lines` takes.
 
     Returns
     -------
@@ -84,11 +86,12 @@ def lines_of(X, model):
             f"`X` holds names, such as {names[0]!r}, but `forward_model` does not name"
             " its outputs: it has no `output_names`. Pass what it takes for `X`."
         )
-    position = {name: float(i) for i, name in reversed(list(enumerate(known)))}
-    for name in names:
-        if name not in position:
+    known, molecules = list(known), molecules_of(model)
+    positions = [find_among(name, known, molecules) for name in names]
+    for name, position in zip(names, positions, strict=True):
+        if position is None:
             raise ValueError(
                 f"`X` has the line {name!r}, which `forward_model` has not; it has"
-                f" {list(known)}." + closest(name, known)
+                f" {known}." + closest(name, known)
             )
-    return np.array([[position[name]] for name in names])
+    return np.array(positions, dtype=float).reshape(-1, 1)

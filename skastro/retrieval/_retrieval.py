@@ -12,6 +12,7 @@ from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.seeds import draw_seed
 from ..utils.sklearn_names import HasMethods, Interval, StrOptions, _fit_context
 from ..utils.warn import warn
+from ._fitted_data import FittedDataMixin
 from ._forward_model import ForwardModel
 from ._likelihood import Likelihood
 from ._observations import check_observations, check_sign
@@ -26,7 +27,7 @@ from ._structure import has_tables, read_structure
 from ._table_sampler import TableSampler, can_sample
 
 
-class BayesianRetrieval(LongFit, PredictiveMixin, SkastroEstimator):
+class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstimator):
     r"""Posterior of the parameters of a forward model, by nested sampling.
 
     A regressor whose fitted parameters are physical. Rows of ``X`` are the observed
@@ -307,6 +308,7 @@ default=None
         self.posterior_ = posteriors[0] if data.single else posteriors
         self.log_evidence_ = self.posterior_.log_evidence
         self.log_evidence_err_ = self.posterior_.log_evidence_err
+        self._observations = data
         self.n_calls_ = sum(0 if o is None else o.n_calls for o in outcomes)
         return self
 
