@@ -155,6 +155,7 @@ def artificial(degenerate):
         einstein_a=np.array([2e-5, 2e-4])[rung[lower]] * share,
         frequencies=frequencies,
         collisions=(Collisions("H2", temperatures, upper, lower, rates, ""),),
+        n_hyperfine=1,
     )
 
 
