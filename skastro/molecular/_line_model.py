@@ -14,6 +14,7 @@ from ._gas import GasModel
 from ._known_molecules import as_molecules
 from ._lamda import Molecule
 from ._lines import find_lines
+from ._overlap import least_distance
 from ._partners import check_partners
 from ._radiation import Dust, source_parameters
 
@@ -125,10 +126,20 @@ class LineModel(GasModel):
 
     @property
     def scale_parameters(self):
-        """Parameters that all intensities are proportional to."""
-        if self.column_density == "total":
+        """Parameters that all intensities are proportional to.
+
+        The line width is one where columns are per line width, and no lines overlap.
+        """
+        distances = [self._least_distance(name) for name in self._resolved()[1]]
+        if self.column_density == "total" or np.isfinite(distances).any():
             return ["filling_factor"]
         return ["line_width", "filling_factor"]
+
+    def _least_distance(self, species):
+        """Return the width [km/s] from which on lines may depend on the width."""
+        molecule, _, transitions = self._resolved()[1][species]
+        every = self.overlap == "include"
+        return least_distance(molecule, None if every else transitions)
 
     @property
     def separable_parameters(self):

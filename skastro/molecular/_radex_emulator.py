@@ -19,7 +19,7 @@ from ..utils.sklearn_names import HasMethods, Interval, StrOptions
 from ..utils.warn import warn
 from ._constants import GAUSSIAN_AREA
 from ._line_model import LineModel
-from ._overlap import least_distance, mind_overlap
+from ._overlap import mind_overlap
 from ._profiles import equivalent_width
 from ._radiation import Surroundings
 from ._statistical_equilibrium import StatisticalEquilibrium
@@ -253,9 +253,7 @@ class RadexEmulator(ScoredEverywhere, LineModel):
 
     def _separation(self, name):
         """Return log10 of the line width up to which no lines that count overlap."""
-        molecule, _, transitions = self._resolved()[1][name]
-        every = self.overlap == "include"
-        distance = least_distance(molecule, None if every else transitions)
+        distance = self._least_distance(name)
         with np.errstate(divide="ignore"):
             return np.log10(distance / equivalent_width(1.0))
 

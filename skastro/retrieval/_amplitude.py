@@ -126,5 +126,7 @@ class Amplitude:
             rows = np.arange(len(k))
             before = total[rows, k] - area[rows, k]
             share = (level - before) / np.maximum(area[rows, k], 1e-300)
-            out[part] = s[rows, k] + np.clip(share, 0, 1) * (s[rows, k + 1] - s[rows, k])
+            out[part] = s[rows, k] + np.clip(share, 0, 1) * (
+                s[rows, k + 1] - s[rows, k]
+            )
         return out

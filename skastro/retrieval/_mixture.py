@@ -14,7 +14,7 @@ PRIOR_SHARE = 0.05
 #: Degrees of freedom of the components, and what widens their covariance.
 FREEDOM, INFLATION = 6.0, 1.2
 #: Passes of the fit, and different points per component and dimension that it needs.
-_N_PASSES, _POINTS_PER_DIMENSION = 10, 10
+_N_PASSES, _POINTS_PER_DIMENSION = 6, 10
 #: Added to the covariance, in units of that of all points.
 _REGULARISATION = 1e-3
 

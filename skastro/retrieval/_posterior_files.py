@@ -168,9 +168,7 @@ def read_posteriors(path):
         own = {name: parts[name][k] for name in _ARRAYS}
         if header.get("alike", ())[k : k + 1] == [True]:
             own["samples"] = own["weighted_samples"]
-        posteriors.append(
-            own | {name: float(arrays[name][k]) for name in _NUMBERS}
-        )
+        posteriors.append(own | {name: float(arrays[name][k]) for name in _NUMBERS})
         k += 1
     return posteriors, space, header
 

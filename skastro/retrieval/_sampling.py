@@ -231,15 +231,15 @@ class Solver:
         values = self._likelihoods([problem], [Counts()])(bank.predictions)[0]
         return bank.z[self.sampler().seeds(bank, values, seed)]
 
-    def together(self, problems, seeds, seed, n_samples=None):
+    def together(self, problems, bank, seed, n_samples=None):
         """Sample objects by importance sampling with shared draws.
 
         Parameters
         ----------
         problems : list of Problem
             The objects.
-        seeds : list of ndarray
-            Probits near the posterior of each.
+        bank : Bank
+            Draws from the prior.
         seed : int
             Seed.
         n_samples : int, default=None
@@ -252,7 +252,7 @@ class Solver:
         counts = [Counts() for _ in problems]
         draws = self.sampler().sample(
             self._likelihoods(problems, counts),
-            np.concatenate(seeds),
+            bank,
             seed,
             self.min_ess,
         )
@@ -374,7 +374,7 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
         for k, cluster in enumerate(_alike(observed, seeds)):
             arguments = (
                 [problems[i] for i in cluster],
-                [seeds[i] for i in cluster],
+                bank,
                 object_seeds[cluster[0]],
                 n_samples,
             )

@@ -24,10 +24,11 @@ BANK_SIZE = 2**14
 _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
 CLUSTER_SIZE = 64
-#: Draws of a round that adapts and of one that counts, and most rounds of either kind.
-_N_ADAPT, _N_DRAWS, _MAX_ADAPT, _MAX_ROUNDS = 8192, 8192, 30, 12
-#: Effective sample size to keep while adapting.
-_ADAPT_ESS = 100
+#: Draws of a round, and rounds at most.
+_N_DRAWS, _MAX_ROUNDS = 4096, 40
+_LOG_DRAWS = np.log(_N_DRAWS)
+#: Effective sample size to keep while the likelihood is tempered.
+_TEMPER_ESS = 100
 #: Points that a mixture is fitted to, and its components at most.
 _N_FIT, _N_COMPONENTS = 2048, 12
 
@@ -38,11 +39,11 @@ class WeightedDraws:
 
     theta: np.ndarray
     lines: np.ndarray
-    weights: np.ndarray
     log_likelihoods: np.ndarray
+    weights: np.ndarray
+    effective_sample_size: float
     log_evidence: float
     log_evidence_err: float
-    effective_sample_size: float
 
 
 @dataclass(frozen=True)
@@ -111,7 +112,7 @@ class Sampler:
         return Bank(z, self.evaluate(z))
 
     def seeds(self, bank, log_likelihood, seed):
-        """Draw seeds of an object from the bank.
+        """Draw seeds of an object from the bank, which tell whom it is like.
 
         Its likelihood is tempered until enough models count.
 
@@ -129,21 +130,26 @@ class Sampler:
         seeds : ndarray of int of shape (256,)
             Positions in the bank.
         """
-        weights, _ = _temper(log_likelihood, _SEED_ESS)
+        weights = _temper(log_likelihood, _SEED_ESS)
         rng = np.random.default_rng(seed)
         return rng.choice(len(bank.z), _N_SEEDS, p=weights)
 
-    def sample(self, likelihoods, seeds, seed, min_ess):
+    def sample(self, likelihoods, bank, seed, min_ess):
         """Sample the posteriors of objects that share their draws.
+
+        All draws count, those of the bank and of every round: their density is that of
+        all proposals together. A round's proposal is fitted to what the objects that
+        still have too few have found, tempered so that it is not fitted to a few
+        points.
 
         Parameters
         ----------
         likelihoods : callable
             From predictions to log-likelihoods of each object, of shape (n_objects,
             n), minus infinity where there is none. ``len(likelihoods)`` is the number
-            of objects, ``likelihoods.of(i)`` the same of one of them.
-        seeds : ndarray of shape (n_seeds, n_parameters)
-            Probits near the objects' posteriors.
+            of objects, ``likelihoods.of([i, ...])`` the same of some of them.
+        bank : Bank
+            Draws from the prior.
         seed : int
             Seed.
         min_ess : float
@@ -155,86 +161,63 @@ class Sampler:
             Of each object; those below ``min_ess`` are the caller's to mind.
         """
         rng = np.random.default_rng(seed)
-        proposal = Mixture.fit(seeds, rng)
-        for _ in range(_MAX_ADAPT):
-            z = proposal.sample(_N_ADAPT, rng)
-            log_ratio = _log_prior(z) - proposal.log_density(z)
-            values = likelihoods(self.evaluate(z))
-            weights, powers = zip(
-                *(_temper(v, _ADAPT_ESS, log_ratio) for v in values), strict=True
-            )
-            proposal = Mixture.fit(z[_pool(weights, rng)], rng)
-            if min(powers) == 1.0:
+        draws, left = [None] * len(likelihoods), np.arange(len(likelihoods))
+        z, lines = bank.z, bank.predictions.mean
+        values = likelihoods(bank.predictions)
+        log_sum = _log_prior(z) + np.log(len(z))
+        proposals, before = [], np.zeros(len(left), dtype=bool)
+        for i in range(_MAX_ROUNDS + 1):
+            log_ratio = _log_prior(z) - log_sum
+            found = [_weighted(v, log_ratio) for v in values]
+            # to stop as soon as there are enough would favour draws that lack the
+            # large weights of what is hard to find: one round more
+            reached = np.array([f[1] >= min_ess for f in found])
+            enough = (reached & before) | (i == _MAX_ROUNDS)
+            before = reached[~enough]
+            if enough.any():
+                theta = self.theta(z)
+                for j in np.flatnonzero(enough):
+                    draws[left[j]] = WeightedDraws(theta, lines, values[j], *found[j])
+                left, values = left[~enough], values[~enough]
+            if not len(left):
                 break
-        draws, again = self._gather(likelihoods, proposal, rng, min_ess)
-        if len(likelihoods) > 1:
-            # whom the others' draws do not suit is sampled alone
-            for i, own_seeds in again.items():
-                own = self.sample(likelihoods.of(i), own_seeds, seed + i + 1, min_ess)
-                if own[0].effective_sample_size > draws[i].effective_sample_size:
-                    draws[i] = own[0]
-        return draws
-
-    def _gather(self, likelihoods, proposal, rng, min_ess):
-        """Draw, with the proposal refitted each round, until all objects have enough.
-
-        All draws count: their density is that of all rounds' proposals together.
-        Return them, and seeds for the objects that still have too few.
-        """
-        n_objects, d = len(likelihoods), self.n_parameters
-        proposals, z, lines = [], np.empty((0, d)), []
-        values, log_sum = np.empty((n_objects, 0)), np.empty(0)
-        for i in range(_MAX_ROUNDS):
+            tempered = [_temper(v, _TEMPER_ESS, log_ratio) for v in values]
+            proposal = Mixture.fit(z[_pool(tempered, rng)], rng)
             new = proposal.sample(_N_DRAWS, rng)
             predictions = self.evaluate(new)
-            lines.append(predictions.mean)
-            values = np.hstack([values, likelihoods(predictions)])
-            own = np.full(len(new), -np.inf)
+            own = likelihoods if len(left) == len(likelihoods) else likelihoods.of(left)
+            values = np.hstack([values, own(predictions)])
+            lines = np.concatenate([lines, predictions.mean])
+            density = _log_prior(new) + np.log(len(bank.z))
             for old in proposals:
-                own = np.logaddexp(own, old.log_density(new))
+                density = np.logaddexp(density, old.log_density(new) + _LOG_DRAWS)
             proposals.append(proposal)
             z = np.concatenate([z, new])
-            log_sum = np.concatenate([log_sum, own])
-            log_sum = np.logaddexp(log_sum, proposal.log_density(z))
-            log_ratio = _log_prior(z) - (log_sum - np.log(len(proposals)))
-            log_weight = values + log_ratio
-            highest = log_weight.max(axis=1, keepdims=True)
-            with np.errstate(invalid="ignore"):
-                weights = np.exp(log_weight - highest)
-            weights[~np.isfinite(weights)] = 0.0
-            total = weights.sum(axis=1)
-            square = np.sum(weights**2, axis=1)
-            with np.errstate(invalid="ignore", divide="ignore"):
-                ess = np.where(square > 0, total**2 / square, 0.0)
-            enough = ess >= min_ess
-            if enough.all() or i == _MAX_ROUNDS - 1:
-                break
-            # what is still to be found decides where to look; tempered, so that the
-            # mixture is not fitted to a few points
-            wanting = [_temper(v, _ADAPT_ESS, log_ratio)[0] for v in values[~enough]]
-            proposal = Mixture.fit(z[_pool(wanting, rng)], rng)
-        theta, lines = self.theta(z), np.concatenate(lines)
-        with np.errstate(divide="ignore", invalid="ignore"):
-            log_evidence = np.log(total / len(z)) + highest[:, 0]
-            error = np.sqrt(np.maximum(1.0 / ess - 1.0 / len(z), 0.0))
-        again = {
-            i: z[rng.choice(len(z), _N_SEEDS, p=_temper(v, _ADAPT_ESS, log_ratio)[0])]
-            for i, v in enumerate(values)
-            if not enough[i]
-        }
-        draws = [
-            WeightedDraws(
-                theta,
-                lines,
-                weights[i] / total[i] if total[i] > 0 else weights[i],
-                values[i],
-                float(log_evidence[i]),
-                float(error[i]),
-                float(ess[i]),
-            )
-            for i in range(n_objects)
-        ]
-        return draws, again
+            log_sum = np.concatenate([log_sum, density])
+            log_sum = np.logaddexp(log_sum, proposal.log_density(z) + _LOG_DRAWS)
+        if len(likelihoods) > 1:
+            # whom the others' draws do not suit is sampled alone
+            for j, before in enumerate(draws):
+                if before.effective_sample_size >= min_ess:
+                    continue
+                own = self.sample(likelihoods.of([j]), bank, seed + j + 1, min_ess)[0]
+                if own.effective_sample_size > before.effective_sample_size:
+                    draws[j] = own
+        return draws
+
+
+def _weighted(log_likelihood, log_ratio):
+    """Return weights, effective sample size, evidence and its error."""
+    log_weight = log_likelihood + log_ratio
+    highest = log_weight.max()
+    if highest == -np.inf:
+        return np.zeros(len(log_weight)), 0.0, -np.inf, np.inf
+    weights = np.exp(log_weight - highest)
+    total = weights.sum()
+    ess = total**2 / np.sum(weights**2)
+    error = np.sqrt(max(1.0 / ess - 1.0 / len(weights), 0.0))
+    # the sum of the densities of the proposals has the draws of each as a factor
+    return weights / total, float(ess), float(np.log(total) + highest), float(error)
 
 
 class Mixture:
@@ -287,7 +270,7 @@ def _log_prior(z):
 
 def _pool(weights, rng):
     """Draw points for a fit, as many from each object."""
-    n_each = max(_N_FIT // len(weights), 64)
+    n_each = max(_N_FIT // len(weights), 32)
     return np.concatenate([rng.choice(len(w), n_each, p=w) for w in weights])
 
 
@@ -307,15 +290,13 @@ def _temper(log_likelihood, min_ess, log_ratio=0.0):
     -------
     weights : ndarray of shape (n,)
         They sum to 1.
-    power : float
-        In (0, 1].
     """
     weights = np.empty(len(log_likelihood))
     log_ratio = np.broadcast_to(np.asarray(log_ratio, dtype=float), weights.shape)
-    power = _mixture.temper(
+    _mixture.temper(
         np.ascontiguousarray(log_likelihood),
         np.ascontiguousarray(log_ratio),
         float(min_ess),
         weights,
     )
-    return weights / weights.sum(), power
+    return weights / weights.sum()

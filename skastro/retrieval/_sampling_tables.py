@@ -34,9 +34,7 @@ _N_FIT, _N_COMPONENTS, _TEMPER_ESS = 512, 3, 60.0
 
 
 @njit(nogil=True, cache=True)
-def sample_weighted(
-    tables, data, bank, bank_curves, bank_spreads, min_ess, seed
-):
+def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed):
     """Sample one object; parameters are those of `sample_object`.
 
     Returns
@@ -183,9 +181,7 @@ def sample_object(
     n_spreads = k + 1 if len(tables.stds) else 1
     spreads = np.empty((n_spreads, *bank_spreads.shape[1:]), dtype=np.float32)
     read_lines(tables, unique, curves, spreads)
-    draw_separable(
-        tables, data, unique, counts[: k + 1], curves, spreads, u, values
-    )
+    draw_separable(tables, data, unique, counts[: k + 1], curves, spreads, u, values)
     order = np.random.permutation(n_samples)
     z[:] = draws[picked[order]]
     u, values = u[order], values[order]

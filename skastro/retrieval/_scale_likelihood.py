@@ -71,9 +71,7 @@ def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
             mean, width = mixed / square, 1.0 / sqrt(square)
             probability = _log_interval((lower - mean) / width, (upper - mean) / width)
             chi = square_y - mixed * mean
-            out[i, m] = (
-                constant - 0.5 * chi + log(width * sqrt(2 * pi)) + probability
-            )
+            out[i, m] = constant - 0.5 * chi + log(width * sqrt(2 * pi)) + probability
 
 
 @njit(nogil=True, cache=True)

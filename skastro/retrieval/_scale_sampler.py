@@ -18,7 +18,9 @@ def integrable_scale(structure, prior, problems, with_std):
     """
     if structure is None or with_std or not all(p.likelihood.plain for p in problems):
         return None
-    uniform = [i for i in structure.scales if isinstance(prior[prior.names[i]], Uniform)]
+    uniform = [
+        i for i in structure.scales if isinstance(prior[prior.names[i]], Uniform)
+    ]
     return uniform[-1] if uniform else None
 
 
@@ -203,10 +205,10 @@ class ManyLikelihoods:
     def __len__(self):
         return len(self.problems)
 
-    def of(self, i):
-        """Return the same of one object."""
-        one = [self.problems[i]], [self.counts[i]]
-        return ManyLikelihoods(*one, self.n_lines, self.bounds)
+    def of(self, objects):
+        """Return the same of some objects."""
+        some = [self.problems[i] for i in objects], [self.counts[i] for i in objects]
+        return ManyLikelihoods(*some, self.n_lines, self.bounds)
 
     def __call__(self, predictions):
         """Return log-likelihoods, (n_objects, n_draws), and count them."""

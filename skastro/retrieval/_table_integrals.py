@@ -313,9 +313,7 @@ def general_group(first, last, k, curves, spreads, scales, data, work):
         for j in range(n):
             for sign in (-1, 1):
                 t = (j + 0.5 + sign * _GAUSS) / n
-                value = log_lines(
-                    i, t, first, last, curves, spreads, scales, data
-                )
+                value = log_lines(i, t, first, last, curves, spreads, scales, data)
                 own += exp(value - highest)
         work[4, i] = 0.5 * own / n
         total += work[4, i]

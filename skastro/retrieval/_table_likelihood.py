@@ -269,9 +269,7 @@ def draw_separable(tables, data, z, counts, curves, spreads, out, log_likelihood
                 if gaussian:
                     u = gaussian_draw(k, work)
                 else:
-                    u = general_draw(
-                        first, last, k, curves[m], own, scales, data, work
-                    )
+                    u = general_draw(first, last, k, curves[m], own, scales, data, work)
                 out[r, group] = u
                 place = u * (k - 1)
                 i = min(int(place), k - 2)

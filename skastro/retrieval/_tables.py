@@ -170,9 +170,7 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
     amplitude, reference, largest = None, None, 1.0
     if structure.scales:
         amplitude = Amplitude([prior[prior.names[i]] for i in structure.scales])
-        reference = [
-            float(p.distribution.ppf(0.5)) for p in amplitude.parameters
-        ]
+        reference = [float(p.distribution.ppf(0.5)) for p in amplitude.parameters]
         largest = float(np.quantile(amplitude.values, 0.99))
 
     def evaluate(u):
@@ -227,9 +225,7 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
     else:
         error = float(max(e[1] for e in errors))
     tables = _arrays(values, groups, columns, order, amplitude, with_std)
-    return TableSet(
-        tables, order, columns, amplitude, error, grid.n_models, unsolved
-    )
+    return TableSet(tables, order, columns, amplitude, error, grid.n_models, unsolved)
 
 
 def _level(values):
@@ -242,7 +238,9 @@ def _level(values):
         values = np.moveaxis(values, axis, 0)
         if len(values) > 2:
             curvature = values[2:] - 2 * values[1:-1] + values[:-2]
-            values = np.concatenate([values[:1], values[1:-1] - curvature / 12, values[-1:]])
+            values = np.concatenate(
+                [values[:1], values[1:-1] - curvature / 12, values[-1:]]
+            )
         values = np.moveaxis(values, 0, axis)
     return values
 
