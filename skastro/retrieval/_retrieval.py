@@ -21,6 +21,7 @@ from ._run_folder import claim
 from ._sampling import Problem, Solver, solve
 from ._sampling_nested import is_first_process
 from ._sampling_report import report
+from ._sampling_surrogate import sample_by_calls
 
 
 class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstimator):
@@ -67,7 +68,8 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         four dimensions; ``"auto"`` chooses. ``"importance"`` is for many objects and a
         fast forward model: adaptive importance sampling, with models shared among
         objects, a hundred to a thousand times faster. Objects for which it has less
-        than ``min_ess`` are sampled by UltraNest.
+        than ``min_ess`` are sampled by UltraNest. With ``max_calls`` it is for a dear
+        model instead: see ``surrogate``.
     n_live_points : int, default=400
         Live points. Errors of the evidence and of the posterior fall with their square
         root, time grows in proportion.
@@ -79,7 +81,14 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
     frac_remain : float, default=0.01
         Fraction of the evidence left in the live points at which to stop.
     max_calls : int or None, default=None
-        Likelihood evaluations at which to stop early, with a warning.
+        Likelihood evaluations at which to stop early, with a warning. With
+        ``sampler="importance"``, calls of the forward model in all, whatever the
+        number of objects.
+    surrogate : estimator, default=None
+        With ``sampler="importance"`` and ``max_calls``: the regressor that learns the
+        lines from the calls so far and says where to call next. None is a small
+        :class:`~skastro.emulation.EmulatorRegressor`. Its inputs are standardised, its
+        targets ``arcsinh(line / sigma)``. A poor one costs calls, and not accuracy.
     min_ess : float, default=200
         Effective sample size that importance sampling must reach.
     n_samples : int, default=1024
@@ -92,7 +101,8 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         Folder for the points, or the objects, found so far. If it holds a run of the
         same problem, finished or killed, ``fit`` continues it.
     n_jobs : int, default=None
-        Objects sampled in parallel, through joblib and whatever backend it is set to.
+        Objects, or calls of a dear model, in parallel, through joblib and whatever
+        backend it is set to.
     random_state : int, RandomState instance or None, default=None
         Seed.
     verbose : int, default=0
@@ -105,7 +115,10 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
     log_evidence_, log_evidence_err_ : float or ndarray of shape (n_objects,)
         Natural logarithm of the evidence and its standard error.
     n_calls_ : int
-        Likelihood evaluations, of all objects.
+        Likelihood evaluations, of all objects; of a dear model, its calls.
+    calls_ : SimulationGrid
+        With ``sampler="importance"`` and ``max_calls``: parameters and lines of all
+        calls, and failures; ``calls_.training_data()`` trains an emulator.
     n_features_in_ : int
         Number of columns of ``X``.
 
@@ -148,6 +161,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         "population_size": [Interval(Integral, 2, None, closed="left")],
         "frac_remain": [Interval(Real, 0, 1, closed="neither")],
         "max_calls": [Interval(Integral, 1, None, closed="left"), None],
+        "surrogate": [HasMethods(["fit", "predict"]), None],
         "min_ess": [Interval(Real, 1, None, closed="left")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "objects": [StrOptions({"auto", "columns", "rows"})],
@@ -172,6 +186,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         population_size=100,
         frac_remain=0.01,
         max_calls=None,
+        surrogate=None,
         min_ess=200,
         n_samples=1024,
         objects="auto",
@@ -192,6 +207,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         self.population_size = population_size
         self.frac_remain = frac_remain
         self.max_calls = max_calls
+        self.surrogate = surrogate
         self.min_ess = min_ess
         self.n_samples = n_samples
         self.objects = objects
@@ -254,7 +270,7 @@ default=None
         says that it goes on.
         """
         self._check_settings()
-        self._forward = ForwardModel(self.forward_model, self.prior)
+        self._forward = ForwardModel(self.forward_model, self.prior, self._dear)
         data = check_observations(
             self,
             self._forward,
@@ -269,7 +285,8 @@ default=None
         n_steps = 4 * len(self.prior) if self.n_steps == "auto" else self.n_steps
         if self.log_dir is not None:
             settings = self._settings(n_steps)
-            claim(self.log_dir, data, self._forward, self.prior, settings)
+            forward = None if self._dear else self._forward
+            claim(self.log_dir, data, forward, self.prior, settings)
         solver = Solver(
             self._forward,
             self.prior,
@@ -298,8 +315,18 @@ default=None
         self.n_calls_ = sum(0 if o is None else o.n_calls for o in outcomes)
         return self
 
+    @property
+    def _dear(self):
+        """Whether each call of the forward model counts."""
+        return self.sampler == "importance" and self.max_calls is not None
+
     def _check_settings(self):
         """Check what the constraints of single parameters cannot."""
+        if self.surrogate is not None and not self._dear:
+            raise ValueError(
+                "`surrogate` places the calls of sampler='importance' with `max_calls`;"
+                f" got sampler={self.sampler!r} and max_calls={self.max_calls}."
+            )
         n_parameters = len(self.prior)
         if self.n_live_points <= n_parameters:
             raise ValueError(
@@ -327,6 +354,20 @@ default=None
     def _sample(self, solver, problems, single):
         """Return the outcome of each problem, and None where there is none."""
         seed = draw_seed(self.random_state)
+        if self._dear:
+            with self._watched(self.max_calls, "retrieval", "call") as step:
+                outcomes, self.calls_ = sample_by_calls(
+                    solver,
+                    problems,
+                    regressor=self.surrogate,
+                    max_calls=self.max_calls,
+                    seed=seed,
+                    n_samples=None if single else self.n_samples,
+                    n_jobs=self.n_jobs,
+                    log_dir=self.log_dir,
+                    step=step,
+                )
+            return outcomes
         if single and self.sampler != "importance":
             # of processes under MPI, one tells how it goes
             first = is_first_process(self.verbose)
@@ -365,7 +406,8 @@ default=None
 
     def _settings(self, n_steps):
         """Return what a run in a folder must not be continued with another of."""
-        return {
+        dear = {"surrogate": repr(self.surrogate)} if self._dear else {}
+        return dear | {
             "n_live_points": int(self.n_live_points),
             "n_steps": int(n_steps),
             "population_size": int(self.population_size),

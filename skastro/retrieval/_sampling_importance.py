@@ -267,7 +267,7 @@ class Mixture:
         self._inverses = np.linalg.inv(factors)
 
     @classmethod
-    def fit(cls, z, rng):
+    def fit(cls, z, rng, n_components=_N_COMPONENTS):
         """Fit a mixture to points.
 
         Parameters
@@ -276,6 +276,8 @@ class Mixture:
             Points of equal weight.
         rng : numpy Generator
             Source of random numbers.
+        n_components : int
+            Its components, at most.
 
         Returns
         -------
@@ -291,7 +293,7 @@ class Mixture:
         # as many components as there are points to shape them
         n_distinct = len(np.unique(z[:, 0]))
         n_components = min(
-            _N_COMPONENTS, max(1, n_distinct // (_POINTS_PER_DIMENSION * d))
+            n_components, max(1, n_distinct // (_POINTS_PER_DIMENSION * d))
         )
         mixture = GaussianMixture(
             n_components,
