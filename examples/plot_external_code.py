@@ -9,10 +9,11 @@ to make the next ones.
 """
 
 # %%
-# The program. It speaks the language of RADEX: lines of input on the standard input, and
-# a table of lines in the file that they name. So that this page needs nothing else it is
-# a script of 40 lines, and the rotational lines of CO are in LTE; a process is started
-# for each call all the same. With ``PROGRAM = ["radex"]`` it is the Fortran code.
+# The program. It speaks the language of RADEX: lines of input on the standard input,
+# and a table of lines in the file that they name. So that this page needs nothing else
+# it is a script of 40 lines, with the rotational lines of CO in LTE; a process is
+# started for each call all the same. With ``PROGRAM = ["radex"]`` it is the Fortran
+# code, which wants the path of its molecular file in the first line.
 
 import subprocess
 import sys
@@ -64,10 +65,10 @@ folder = Path(tempfile.mkdtemp())
 PROGRAM = [sys.executable, "-IS", str(folder / "program.py")]
 
 # %%
-# Its wrapper is a function of parameters, a row for each call, and of what distinguishes
-# the observed lines: here their upper level. Calls may run side by side, so each has a
-# folder of its own. Where the program fails it raises, and the call is recorded as one
-# without a solution.
+# Its wrapper is a function of parameters, a row for each call, and of what
+# distinguishes the observed lines: here their upper level. Calls may run side by side,
+# so each has a folder of its own. Where the program fails it raises, and the call is
+# recorded as one without a solution.
 
 WIDTH = 10.0  # km/s
 

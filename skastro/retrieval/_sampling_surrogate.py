@@ -113,8 +113,8 @@ class SurrogateSampler:
         if not solved.any() and failure is not None:
             raise ValueError(
                 f"`forward_model` failed in all of its first {n} calls over the prior."
-                f" At {failure.parameters.tolist()}: {failure.error}. Where `log_dir` is"
-                " set they are on record there: mend it, and name another folder."
+                f" At {failure.parameters.tolist()}: {failure.error}. Mend it, and name"
+                " another `log_dir` if there is one: that has them on record."
             )
         return solved.sum() >= 2
 
