@@ -31,8 +31,9 @@ _HELD_OUT = 0.2
 #: Efficiency of a round's draws from which on the surrogate is left as it is, and the
 #: growth of the number of calls that makes it worth while to teach it again.
 _GOOD, _NEWS = 0.5, 0.1
-#: Efficiency from which on a round is as large as what is wanting; what it adds to it.
-_FORESEEABLE, _MARGIN = 0.2, 1.1
+#: Efficiency from which on a round is as large as what is wanting; what it adds to it;
+#: its largest part of all calls so far where the surrogate has just been taught again.
+_FORESEEABLE, _MARGIN, _TRIED = 0.2, 1.1, 0.4
 #: Weight of one call from which on the next round is wider.
 _DOMINANT = 0.1
 #: Effective number of the calls that tell the error of the surrogate.
@@ -146,8 +147,9 @@ class SurrogateSampler:
         n = max(_PER_PARAMETER * len(self._prior), _GROWTH * len(self._calls))
         if self._efficiency[k] >= _FORESEEABLE:
             wanting = _MARGIN * (self._min_ess - ess) / self._efficiency[k]
-            # no more than there are: the surrogate may be better by now
-            n = max(min(wanting, len(self._calls)), _PER_PARAMETER)
+            # one that has just been taught again may be far better than it was
+            most = len(self._calls) * (1 if self._efficiency[k] >= _GOOD else _TRIED)
+            n = max(min(wanting, most), _PER_PARAMETER)
         return int(min(np.ceil(n), self._max_calls - len(self._calls)))
 
     def _learn(self, k):
