@@ -98,7 +98,7 @@ def test_every_call_is_counted_and_kept(counted):
 
 
 def test_a_hopeless_surrogate_costs_calls_and_not_accuracy(counted):
-    retrieval = retrieve(surrogate=DummyRegressor(), min_ess=60)
+    retrieval = retrieve(surrogate=DummyRegressor(), min_ess=100)
     p = retrieval.posterior_
     assert abs(p.log_evidence - exact()[0]) < 4 * p.log_evidence_err
     efficiency = p.effective_sample_size / retrieval.n_calls_
@@ -112,6 +112,28 @@ def test_max_calls_is_kept():
         retrieval = retrieve(model, max_calls=150, min_ess=1000)
     assert retrieval.n_calls_ == len(model.theta) == 150
     assert retrieval.posterior_.effective_sample_size < 1000
+
+
+def test_no_call_is_spent_on_checks(tmp_path):
+    class Emitter(Counted):
+        """A model with `predict`, of which other retrievals ask for a probe."""
+
+        def predict(self, theta):
+            return self(theta, X)
+
+    model = Emitter()
+    retrieval = BayesianRetrieval(
+        model,
+        PRIOR,
+        sampler="importance",
+        max_calls=60,
+        surrogate=CUBIC,
+        log_dir=tmp_path,
+        random_state=0,
+    )
+    with pytest.warns(UserWarning, match="stopped at `max_calls`=60"):
+        retrieval.fit([[0], [1]], Y, sigma=SIGMA)
+    assert retrieval.n_calls_ == len(model.theta) == 60
 
 
 def test_models_without_a_solution_are_recorded():
