@@ -136,7 +136,8 @@ def main():
         return name, seed, *figures, log_z, error
 
     def refer():
-        posterior = ours(problem, 77, **dear)[-1]
+        # of more calls than the runs, so that the mixture is a good one
+        posterior = ours(problem, 77, **dear | {"min_ess": 5 * arguments.min_ess})[-1]
         log_z, ess = reference(problem, posterior, arguments.reference, 5)
         print("reference", log_z, ess, flush=True)
         return log_z, ess
