@@ -72,6 +72,21 @@ class Parameter:
         lower, upper = self.distribution.support()
         return float(lower), float(upper)
 
+    def quantile(self, u):
+        """Invert the distribution function.
+
+        Parameters
+        ----------
+        u : array-like
+            Probabilities, in [0, 1].
+
+        Returns
+        -------
+        values : ndarray of the shape of u
+            In the parameter's unit.
+        """
+        return self.distribution.ppf(u)
+
     def _describe(self):
         distribution = self.distribution
         arguments = [f"{value:g}" for value in distribution.args] + [
@@ -184,6 +199,9 @@ class Uniform(_Bounded):
         distribution = stats.uniform(lower, upper - lower)
         super().__init__(lower, upper, distribution, unit, label, log=False)
 
+    def quantile(self, u):  # noqa: D102 -- as of every parameter, by hand
+        return self.lower + (self.upper - self.lower) * np.asarray(u)
+
 
 class LogUniform(_Bounded):
     """A parameter whose logarithm is uniform between two positive bounds.
@@ -215,24 +233,6 @@ class LogUniform(_Bounded):
         distribution = stats.loguniform(lower, upper)
         super().__init__(lower, upper, distribution, unit, label, log=True)
 
-
-def quantile(parameter, u):
-    """Invert the distribution function, by hand for the two in every inner loop.
-
-    Parameters
-    ----------
-    parameter : Parameter
-        The parameter.
-    u : ndarray
-        Quantiles, in [0, 1].
-
-    Returns
-    -------
-    values : ndarray of the shape of u
-    """
-    if isinstance(parameter, Uniform):
-        return parameter.lower + (parameter.upper - parameter.lower) * u
-    if isinstance(parameter, LogUniform):
-        # exact at both ends
-        return parameter.lower ** (1.0 - u) * parameter.upper**u
-    return parameter.distribution.ppf(u)
+    def quantile(self, u):  # noqa: D102 -- exact at both ends
+        u = np.asarray(u)
+        return self.lower ** (1.0 - u) * self.upper**u

@@ -9,7 +9,7 @@ from sklearn.utils import check_random_state
 
 from ..utils.estimator import SkastroEstimator
 from ..utils.suggestions import closest
-from ._parameter import Parameter, quantile
+from ._parameter import Parameter
 
 
 class ParameterSpace(SkastroEstimator):
@@ -205,7 +205,7 @@ class ParameterSpace(SkastroEstimator):
             u[..., group] = _in_order(u[..., group])
         theta = np.empty_like(u)
         for i, parameter in enumerate(self._items.values()):
-            theta[..., i] = quantile(parameter, u[..., i])
+            theta[..., i] = parameter.quantile(u[..., i])
         return theta
 
     def inverse_transform(self, theta):

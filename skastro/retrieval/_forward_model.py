@@ -58,6 +58,8 @@ class ForwardModel:
         As for :class:`BayesianRetrieval`.
     prior : ParameterSpace
         The prior.
+    dear : bool, default=False
+        Whether each call of the model counts, so that none is spent on checks.
 
     Raises
     ------
@@ -65,7 +67,7 @@ class ForwardModel:
         If names, units or ranges of model and prior do not agree.
     """
 
-    def __init__(self, model, prior):
+    def __init__(self, model, prior, dear=False):
         if isinstance(model, FrozenEstimator):  # a grid's; it would hide the policy
             model = model.estimator
         policy = getattr(model, "extrapolation", "ignore")
@@ -76,10 +78,11 @@ class ForwardModel:
             model.extrapolation = "nan"
         self._model = model
         self._prior = prior
+        self._dear = dear
         self._order = self._match_prior()
         if self._minds_domain:
             self._check_domain()
-        if hasattr(model, "steps") or _says_of_batches(model):
+        if not dear and (hasattr(model, "steps") or _says_of_batches(model)):
             self._warn_of_a_design()
 
     @property
@@ -154,10 +157,22 @@ class ForwardModel:
                 f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
                 f" (n_draws, n_rows); it returned {predicted.shape}."
             )
-        return Predictions(predicted, std, self._outside(theta, predicted))
+        return Predictions(predicted, std, self.outside(theta, predicted))
 
-    def _outside(self, theta, predicted):
-        """Tell which predictions are NaN because the emulator has not learned them."""
+    def outside(self, theta, predicted):
+        """Tell which predictions are NaN because the emulator has not learned them.
+
+        Parameters
+        ----------
+        theta : ndarray of shape (n_draws, n_parameters)
+            Parameters, in the prior's order.
+        predicted : ndarray of shape (n_draws, n_rows)
+            What the model says of them.
+
+        Returns
+        -------
+        outside : ndarray of shape (n_draws,), dtype bool
+        """
         outside = np.zeros(len(theta), dtype=bool)
         if self._minds_domain:
             unsolved = np.isnan(predicted).any(axis=1)
@@ -206,14 +221,13 @@ class ForwardModel:
         """Check that ``X`` picks outputs that the model has."""
         if not hasattr(self._model, "predict"):
             return
-        probe = self._prior.transform(np.full((1, len(self._prior)), 0.5))
-        n_outputs = self.outputs(probe).shape[1]
         if X.shape[1] != 1:
             raise ValueError(
                 "With a forward model that has `predict`, `X` must have one column, the"
                 f" positions of the observed outputs; got {X.shape[1]} columns. Use"
                 " `forward_model.encode_lines([...])` where it has that."
             )
+        n_outputs = self._n_outputs()
         positions = X[:, 0]
         wrong = (positions != np.round(positions)) | (positions < 0)
         wrong |= positions >= n_outputs
@@ -223,6 +237,17 @@ class ForwardModel:
                 f" `forward_model`, 0 to {n_outputs - 1}; got"
                 f" {positions[wrong][0]:g}."
             )
+
+    def _n_outputs(self):
+        """Return how many outputs a model with ``predict`` has; unknown of a dear one.
+
+        It is asked for one prediction, unless that is dear.
+        """
+        if not self._dear:
+            probe = self._prior.transform(np.full((1, len(self._prior)), 0.5))
+            return self.outputs(probe).shape[1]
+        names = getattr(self._model, "output_names", None)
+        return np.inf if names is None else len(names)
 
     def _match_prior(self):
         """Match the prior to the model's parameters; return their order."""

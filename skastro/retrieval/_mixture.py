@@ -146,7 +146,7 @@ def fit_mixture(points, n_most):
             far[m] = min(far[m], _distance(points[m], means[c], whitening))
         covariances[c] = spread / k ** (2.0 / d)
     share = np.empty((n, k))
-    for i in range(_N_PASSES):
+    for _ in range(_N_PASSES):
         for c in range(k):
             if not _cholesky(covariances[c], factors[c]):
                 covariances[c] = spread

@@ -1,7 +1,6 @@
 """Bayesian retrieval: physical parameters from a few observed channels."""
 
 import contextlib
-from dataclasses import replace
 from numbers import Integral, Real
 from pathlib import Path
 
@@ -14,17 +13,17 @@ from ..utils.sklearn_names import HasMethods, Interval, StrOptions, _fit_context
 from ..utils.warn import warn
 from ._fitted_data import FittedDataMixin
 from ._forward_model import ForwardModel
+from ._integration import integrate
 from ._likelihood import Likelihood
 from ._observations import check_observations, check_sign
 from ._posterior_collection import Posteriors
 from ._predictive import PredictiveMixin
+from ._problem import Problem
 from ._run_folder import claim
-from ._sampling import Problem, Solver, solve
+from ._sampling import Solver, solve
 from ._sampling_nested import is_first_process
 from ._sampling_report import report
-from ._scale_sampler import ScaleSampler, integrable_scale
-from ._structure import has_tables, read_structure
-from ._table_sampler import TableSampler, can_sample
+from ._sampling_surrogate import sample_by_calls
 
 
 class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstimator):
@@ -71,7 +70,8 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         four dimensions; ``"auto"`` chooses. ``"importance"`` is for many objects and a
         fast forward model: adaptive importance sampling, with models shared among
         objects, a hundred to a thousand times faster. Objects for which it has less
-        than ``min_ess`` are sampled by UltraNest.
+        than ``min_ess`` are sampled by UltraNest. With ``max_calls`` it is for a dear
+        model instead: see ``surrogate``.
     n_live_points : int, default=400
         Live points. Errors of the evidence and of the posterior fall with their square
         root, time grows in proportion.
@@ -83,7 +83,14 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
     frac_remain : float, default=0.01
         Fraction of the evidence left in the live points at which to stop.
     max_calls : int or None, default=None
-        Likelihood evaluations at which to stop early, with a warning.
+        Likelihood evaluations at which to stop early, with a warning. With
+        ``sampler="importance"``, calls of the forward model in all, whatever the
+        number of objects.
+    surrogate : estimator, default=None
+        With ``sampler="importance"`` and ``max_calls``: the regressor that learns the
+        lines from the calls so far and says where to call next. None is a small
+        :class:`~skastro.emulation.EmulatorRegressor`. Its inputs are standardised, its
+        targets ``arcsinh(line / sigma)``. A poor one costs calls, and not accuracy.
     min_ess : float, default=200
         Effective sample size that importance sampling must reach.
     n_samples : int, default=1024
@@ -101,7 +108,8 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         Folder for the points, or the objects, found so far. If it holds a run of the
         same problem, finished or killed, ``fit`` continues it.
     n_jobs : int, default=None
-        Objects sampled in parallel, through joblib and whatever backend it is set to.
+        Objects, or calls of a dear model, in parallel, through joblib and whatever
+        backend it is set to.
     random_state : int, RandomState instance or None, default=None
         Seed.
     verbose : int, default=0
@@ -114,7 +122,10 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
     log_evidence_, log_evidence_err_ : float or ndarray of shape (n_objects,)
         Natural logarithm of the evidence and its standard error.
     n_calls_ : int
-        Likelihood evaluations, of all objects.
+        Likelihood evaluations, of all objects; of a dear model, its calls.
+    calls_ : SimulationGrid
+        With ``sampler="importance"`` and ``max_calls``: parameters and lines of all
+        calls, and failures; ``calls_.training_data()`` trains an emulator.
     integrated_parameters_ : list of str
         Parameters that were integrated, and drawn again.
     n_features_in_ : int
@@ -159,6 +170,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         "population_size": [Interval(Integral, 2, None, closed="left")],
         "frac_remain": [Interval(Real, 0, 1, closed="neither")],
         "max_calls": [Interval(Integral, 1, None, closed="left"), None],
+        "surrogate": [HasMethods(["fit", "predict"]), None],
         "min_ess": [Interval(Real, 1, None, closed="left")],
         "n_samples": [Interval(Integral, 1, None, closed="left")],
         "objects": [StrOptions({"auto", "columns", "rows"})],
@@ -184,6 +196,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         population_size=100,
         frac_remain=0.01,
         max_calls=None,
+        surrogate=None,
         min_ess=200,
         n_samples=1024,
         objects="auto",
@@ -205,6 +218,7 @@ class BayesianRetrieval(LongFit, PredictiveMixin, FittedDataMixin, SkastroEstima
         self.population_size = population_size
         self.frac_remain = frac_remain
         self.max_calls = max_calls
+        self.surrogate = surrogate
         self.min_ess = min_ess
         self.n_samples = n_samples
         self.objects = objects
@@ -268,7 +282,7 @@ default=None
         says that it goes on.
         """
         self._check_settings()
-        self._forward = ForwardModel(self.forward_model, self.prior)
+        self._forward = ForwardModel(self.forward_model, self.prior, self._dear)
         data = check_observations(
             self,
             self._forward,
@@ -281,8 +295,8 @@ default=None
         )
         check_sign(data, self._forward)
         if self.log_dir is not None:
-            settings = self._settings()
-            claim(self.log_dir, data, self._forward, self.prior, settings)
+            forward = None if self._dear else self._forward
+            claim(self.log_dir, data, forward, self.prior, self._settings())
         problems = [None if o is None else self._problem(*o) for o in data.objects()]
         solver = Solver(
             self._forward,
@@ -299,7 +313,10 @@ default=None
             },
             self.min_ess,
         )
-        solver = self._integrate(solver, problems)
+        self.integrated_parameters_ = []
+        if self.structure == "auto" and not self._dear:
+            seed = draw_seed(self.random_state)
+            solver, self.integrated_parameters_ = integrate(solver, problems, seed)
         outcomes = self._sample(solver, problems, data.single)
         report(outcomes, self._forward, self.max_calls)
         posteriors = Posteriors(
@@ -312,8 +329,18 @@ default=None
         self.n_calls_ = sum(0 if o is None else o.n_calls for o in outcomes)
         return self
 
+    @property
+    def _dear(self):
+        """Whether each call of the forward model counts."""
+        return self.sampler == "importance" and self.max_calls is not None
+
     def _check_settings(self):
         """Check what the constraints of single parameters cannot."""
+        if self.surrogate is not None and not self._dear:
+            raise ValueError(
+                "`surrogate` places the calls of sampler='importance' with `max_calls`;"
+                f" got sampler={self.sampler!r} and max_calls={self.max_calls}."
+            )
         n_parameters = len(self.prior)
         if self.n_live_points <= n_parameters:
             raise ValueError(
@@ -338,36 +365,23 @@ default=None
         )
         return Problem(rows, likelihood)
 
-    def _integrate(self, solver, problems):
-        """Return the solver with what it can integrate, and keep the names of it."""
-        self.integrated_parameters_ = []
-        if self.structure == "ignore":
-            return solver
-        structure = read_structure(solver.forward, self.prior)
-        observed = [problem for problem in problems if problem is not None]
-        names = self.prior.names
-        if not has_tables(structure, self.prior) or not can_sample(observed):
-            column = integrable_scale(structure, self.prior, observed, solver.with_std)
-            if column is None:
-                return solver
-            self.integrated_parameters_ = [names[column]]
-            scale = ScaleSampler(solver.forward, self.prior, column, solver.X)
-            return replace(solver, scale=scale)
-        self.integrated_parameters_ = [names[i] for i in structure.integrated]
-        tables = TableSampler(
-            solver.forward,
-            self.prior,
-            structure,
-            solver.X,
-            observed,
-            solver.with_std,
-            draw_seed(self.random_state),
-        )
-        return replace(solver, tables=tables)
-
     def _sample(self, solver, problems, single):
         """Return the outcome of each problem, and None where there is none."""
         seed = draw_seed(self.random_state)
+        if self._dear:
+            with self._watched(self.max_calls, "retrieval", "call") as step:
+                outcomes, self.calls_ = sample_by_calls(
+                    solver,
+                    problems,
+                    regressor=self.surrogate,
+                    max_calls=self.max_calls,
+                    seed=seed,
+                    n_samples=None if single else self.n_samples,
+                    n_jobs=self.n_jobs,
+                    log_dir=self.log_dir,
+                    step=step,
+                )
+            return outcomes
         if single and self.sampler != "importance":
             # of processes under MPI, one tells how it goes
             first = is_first_process(self.verbose)
@@ -406,7 +420,8 @@ default=None
 
     def _settings(self):
         """Return what a run in a folder must not be continued with another of."""
-        return {
+        dear = {"surrogate": repr(self.surrogate)} if self._dear else {}
+        return dear | {
             "n_live_points": int(self.n_live_points),
             "n_steps": self.n_steps if self.n_steps == "auto" else int(self.n_steps),
             "population_size": int(self.population_size),

@@ -17,8 +17,8 @@ def claim(folder, data, forward, prior, settings):
         Where the run is, or will be.
     data : Observations
         The lines, their errors, limits and bands.
-    forward : ForwardModel
-        The forward model.
+    forward : ForwardModel or None
+        The forward model; None for one that is too dear to be looked at.
     prior : ParameterSpace
         The prior.
     settings : dict
@@ -38,11 +38,11 @@ def claim(folder, data, forward, prior, settings):
     settings = {"problem": problem.hexdigest(), **settings}
     # a fixed look at the forward model, in place of its code; compared to the
     # precision that survives another number of threads
-    predictions = forward(probe, data.X)
+    predictions = [] if forward is None else forward(probe, data.X).tolist()
     path = Path(folder) / "skastro.json"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(settings | {"predictions": predictions.tolist()})
+        text = json.dumps(settings | {"predictions": predictions})
         # in one move: processes under MPI all write the same
         partial = path.with_name(f"partial-{os.getpid()}-{path.name}")
         partial.write_text(text, encoding="utf-8")

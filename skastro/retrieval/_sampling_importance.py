@@ -234,7 +234,7 @@ class Mixture:
         self.factors, self.inverses = factors, inverses
 
     @classmethod
-    def fit(cls, z, rng):
+    def fit(cls, z, rng, n_components=_N_COMPONENTS):
         """Fit a mixture to points of equal weight.
 
         Parameters
@@ -243,13 +243,15 @@ class Mixture:
             The points.
         rng : numpy Generator
             Source of random numbers.
+        n_components : int
+            Its components, at most.
 
         Returns
         -------
         mixture : Mixture
         """
         _mixture.seed_generator(int(rng.integers(2**31)))
-        return cls(*_mixture.fit_mixture(np.ascontiguousarray(z), _N_COMPONENTS))
+        return cls(*_mixture.fit_mixture(np.ascontiguousarray(z), n_components))
 
     def sample(self, n, rng):
         """Draw ``n`` points."""

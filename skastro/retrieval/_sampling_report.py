@@ -35,7 +35,7 @@ def report(outcomes, forward, max_calls):
         _mixed(sum(not o.well_mixed for o in solved), many, of),
         _outside(solved, forward),
         _unsolved(solved),
-        _early(sum(not o.complete for o in solved), many, of, max_calls),
+        _early([o for o in solved if not o.complete], many, of, max_calls),
         _rough(solved, many, of),
     ):
         if message:
@@ -102,11 +102,18 @@ def _unsolved(solved):
     )
 
 
-def _early(n, many, of, max_calls):
-    return n and (
-        ("The run" if not many else f"The runs of {n}{of}")
+def _early(stopped, many, of, max_calls):
+    """Say that evaluations ran out, and how far they went."""
+    if not stopped:
+        return None
+    sizes = [o.posterior.effective_sample_size for o in stopped if o.posterior]
+    sampled = stopped[0].sampler == "importance" and sizes
+    return (
+        ("The run" if not many else f"The runs of {len(stopped)}{of}")
         + f" stopped at `max_calls`={max_calls} evaluations, before"
-        " convergence; evidence and posterior are not final."
+        " convergence"
+        + (f", with an effective sample size of {min(sizes):.0f}" if sampled else "")
+        + "; evidence and posterior are not final."
     )
 
 

@@ -156,8 +156,11 @@ def _integral(begin, length, chi, mixed, square):
 
 @njit(nogil=True, fastmath=True, cache=True)
 def _segments(k, lowest, work):
-    """Write integrals over segments to the fifth row; return their sum, and how many
-    are longer than a standard deviation, which are left 0."""
+    """Write integrals over segments to the fifth row.
+
+    Returns their sum, and how many segments are longer than a standard deviation: these
+    are left 0.
+    """
     mixed, square, nodes, integral = work[1], work[2], work[5], work[4]
     _exponentials(k, work[0], lowest, nodes)
     total, n_long = 0.0, 0

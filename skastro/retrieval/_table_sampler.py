@@ -1,4 +1,4 @@
-"""Objects whose lines are in tables: from their data to posteriors of all parameters."""
+"""Objects whose lines are in tables: from data to posteriors of all parameters."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,6 @@ import numpy as np
 from scipy import special
 from scipy.stats import qmc
 
-from ..parameter_space import quantile
 from ._mixture import seed_generator
 from ._posterior import Posterior
 from ._sampling_tables import BANK_SIZE, sample_object, sample_weighted
@@ -277,13 +276,13 @@ class TableSampler:
         theta = np.empty((len(z), len(prior)))
         names = prior.names
         for i, column in enumerate(structure.shared):
-            theta[:, column] = quantile(prior[names[column]], special.ndtr(z[:, i]))
+            theta[:, column] = prior[names[column]].quantile(special.ndtr(z[:, i]))
         for column in structure.separable:
             if column in made.columns:
                 own = u[:, made.columns.index(column)]
             else:  # none of its lines was observed
                 own = rng.random(len(z))
-            theta[:, column] = quantile(prior[names[column]], own)
+            theta[:, column] = prior[names[column]].quantile(own)
         if made.amplitude is not None:
             values = amplitudes_of(made.tables, z[:, len(structure.shared)])
             theta[:, list(structure.scales)] = made.amplitude.draw(values, rng)

@@ -1,0 +1,48 @@
+"""What of a retrieval is integrated, by what its forward model says of itself."""
+
+from dataclasses import replace
+
+from ._scale_sampler import ScaleSampler, integrable_scale
+from ._structure import has_tables, read_structure
+from ._table_sampler import TableSampler, can_sample
+
+
+def integrate(solver, problems, seed):
+    """Let a solver integrate what it can.
+
+    Separable parameters are, with all scales, where the rest is in tables; else one
+    scale is, where its integral is known.
+
+    Parameters
+    ----------
+    solver : Solver
+        What the objects have in common.
+    problems : list of Problem or None
+        The objects; None for one without data.
+    seed : int
+        Of the draws that all objects begin with.
+
+    Returns
+    -------
+    solver : Solver
+        The same, if there is nothing to integrate.
+    names : list of str
+        Of the parameters that are integrated.
+    """
+    forward, prior, X, with_std = (
+        solver.forward,
+        solver.prior,
+        solver.X,
+        solver.with_std,
+    )
+    structure = read_structure(forward, prior)
+    observed = [problem for problem in problems if problem is not None]
+    if has_tables(structure, prior) and can_sample(observed):
+        tables = TableSampler(forward, prior, structure, X, observed, with_std, seed)
+        names = [prior.names[i] for i in structure.integrated]
+        return replace(solver, tables=tables), names
+    column = integrable_scale(structure, prior, observed, with_std)
+    if column is None:
+        return solver, []
+    scale = ScaleSampler(forward, prior, column, X)
+    return replace(solver, scale=scale), [prior.names[column]]
