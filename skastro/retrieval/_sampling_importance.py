@@ -9,7 +9,7 @@ mixture: Owen & Zhou 2000, JASA 95, 135).
 Everything happens in probits of the unit cube, where the prior is a standard normal.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
@@ -25,8 +25,11 @@ _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
 CLUSTER_SIZE = 64
 #: Draws of a round, and rounds at most.
-_N_DRAWS, _MAX_ROUNDS = 4096, 40
-_LOG_DRAWS = np.log(_N_DRAWS)
+_N_DRAWS, _MAX_ROUNDS = 4096, 60
+#: Rounds after which objects are parted, if few of them had enough.
+_PATIENCE = 4
+#: Rounds in a row that count, and the effective sample size at which to begin with it.
+_MAX_COUNTS, _LOOK_ESS = 8, 64
 #: Effective sample size to keep while the likelihood is tempered.
 _TEMPER_ESS = 100
 #: Points that a mixture is fitted to, and its components at most.
@@ -137,9 +140,9 @@ class Sampler:
     def sample(self, likelihoods, bank, seed, min_ess):
         """Sample the posteriors of objects that share their draws.
 
-        All draws count, those of the bank and of every round: their density is that of
-        all proposals together. A round's proposal is fitted to what the objects that
-        still have too few have found, tempered so that it is not fitted to a few
+        Looking, all draws count, those of the bank and of every round: their density is
+        that of all proposals together. A round's proposal is fitted to what the objects
+        that still have too few have found, tempered so that it is not fitted to a few
         points.
 
         Parameters
@@ -147,7 +150,7 @@ class Sampler:
         likelihoods : callable
             From predictions to log-likelihoods of each object, of shape (n_objects,
             n), minus infinity where there is none. ``len(likelihoods)`` is the number
-            of objects, ``likelihoods.of([i, ...])`` the same of some of them.
+            of objects, ``likelihoods.of(objects)`` the same of some of them.
         bank : Bank
             Draws from the prior.
         seed : int
@@ -160,50 +163,148 @@ class Sampler:
         draws : list of WeightedDraws
             Of each object; those below ``min_ess`` are the caller's to mind.
         """
-        rng = np.random.default_rng(seed)
-        draws, left = [None] * len(likelihoods), np.arange(len(likelihoods))
-        z, lines = bank.z, bank.predictions.mean
-        values = likelihoods(bank.predictions)
-        log_sum = _log_prior(z) + np.log(len(z))
-        proposals, before = [], np.zeros(len(left), dtype=bool)
-        for i in range(_MAX_ROUNDS + 1):
-            log_ratio = _log_prior(z) - log_sum
-            found = [_weighted(v, log_ratio) for v in values]
-            # to stop as soon as there are enough would favour draws that lack the
-            # large weights of what is hard to find: one round more
-            reached = np.array([f[1] >= min_ess for f in found])
-            enough = (reached & before) | (i == _MAX_ROUNDS)
-            before = reached[~enough]
-            if enough.any():
-                theta = self.theta(z)
-                for j in np.flatnonzero(enough):
-                    draws[left[j]] = WeightedDraws(theta, lines, values[j], *found[j])
-                left, values = left[~enough], values[~enough]
-            if not len(left):
+        z = bank.z
+        run = _Run(
+            z,
+            bank.predictions.mean,
+            likelihoods(bank.predictions),
+            _log_prior(z) + np.log(len(z)),
+            np.log(len(z)),
+            [],
+            [],
+        )
+        return self._go_on(likelihoods, run, np.random.default_rng(seed), min_ess)
+
+    def _go_on(self, likelihoods, run, rng, min_ess):
+        """Look for objects that share a run, and then count; part whom it does not suit.
+
+        Proposals are fitted to draws that they then lower the weights of, so that
+        evidences of all draws together are too low. What counts are new draws of a
+        proposal that does not change any more.
+        """
+        n_before = len(likelihoods)
+        for i in range(_MAX_ROUNDS):
+            log_ratio = run.log_ratio()
+            found = [_weighted(v, log_ratio)[1] for v in run.values]
+            wanting = np.flatnonzero(np.array(found) < _LOOK_ESS)
+            if not len(wanting):
                 break
-            tempered = [_temper(v, _TEMPER_ESS, log_ratio) for v in values]
-            proposal = Mixture.fit(z[_pool(tempered, rng)], rng)
+            if i and i % _PATIENCE == 0:
+                if 1 < len(wanting) and len(wanting) > 0.75 * n_before:
+                    return self._part(likelihoods, run, rng, min_ess)
+                n_before = len(wanting)
+            run = self._look(likelihoods, run, wanting, rng)
+        return self._count(likelihoods, run, rng, min_ess)
+
+    def _look(self, likelihoods, run, wanting, rng):
+        """Return the run with draws of a proposal for some objects."""
+        log_ratio = run.log_ratio()
+        weights = [_temper(run.values[j], _TEMPER_ESS, log_ratio) for j in wanting]
+        proposal = Mixture.fit(run.z[_pool(weights, rng)], rng)
+        new = proposal.sample(_N_DRAWS, rng)
+        predictions = self.evaluate(new)
+        return run.add(proposal, new, predictions.mean, likelihoods(predictions))
+
+    def _part(self, likelihoods, run, rng, min_ess):
+        """Go on with two halves of the objects, each by itself."""
+        log_ratio, draws = run.log_ratio(), [None] * len(likelihoods)
+        weights = [_temper(v, _TEMPER_ESS, log_ratio) for v in run.values]
+        for part in _halves(weights, run.z):
+            own = self._go_on(likelihoods.of(part), run.of(part), rng, min_ess)
+            for j, found in zip(part, own, strict=True):
+                draws[j] = found
+        return draws
+
+    def _count(self, likelihoods, run, rng, min_ess):
+        """Draw from one proposal until all objects have enough."""
+        log_ratio, n_objects = run.log_ratio(), len(likelihoods)
+        weights = [_temper(v, _TEMPER_ESS, log_ratio) for v in run.values]
+        proposal = Mixture.fit(run.z[_pool(weights, rng)], rng).join(run.proposals[-1:])
+        z, lines = np.empty((0, self.n_parameters)), []
+        values, left = np.empty((n_objects, 0)), np.arange(n_objects)
+        draws, log_q = [None] * n_objects, np.empty(0)
+        for i in range(_MAX_COUNTS):
             new = proposal.sample(_N_DRAWS, rng)
             predictions = self.evaluate(new)
-            own = likelihoods if len(left) == len(likelihoods) else likelihoods.of(left)
+            own = likelihoods if len(left) == n_objects else likelihoods.of(left)
             values = np.hstack([values, own(predictions)])
-            lines = np.concatenate([lines, predictions.mean])
-            density = _log_prior(new) + np.log(len(bank.z))
-            for old in proposals:
-                density = np.logaddexp(density, old.log_density(new) + _LOG_DRAWS)
-            proposals.append(proposal)
+            lines.append(predictions.mean)
             z = np.concatenate([z, new])
-            log_sum = np.concatenate([log_sum, density])
-            log_sum = np.logaddexp(log_sum, proposal.log_density(z) + _LOG_DRAWS)
-        if len(likelihoods) > 1:
-            # whom the others' draws do not suit is sampled alone
-            for j, before in enumerate(draws):
-                if before.effective_sample_size >= min_ess:
-                    continue
-                own = self.sample(likelihoods.of([j]), bank, seed + j + 1, min_ess)[0]
-                if own.effective_sample_size > before.effective_sample_size:
-                    draws[j] = own
+            log_q = np.concatenate([log_q, proposal.log_density(new)])
+            log_ratio = _log_prior(z) - (log_q + np.log(len(z)))
+            found = [_weighted(v, log_ratio) for v in values]
+            enough = np.array([f[1] >= min_ess for f in found])
+            # who has none at all will not have any
+            last = i == _MAX_COUNTS - 1
+            settled = enough | (last & (len(run.proposals) >= _MAX_ROUNDS))
+            if settled.any():
+                theta, every = self.theta(z), np.concatenate(lines)
+                for j in np.flatnonzero(settled):
+                    own = theta, every, values[j]
+                    draws[left[j]] = WeightedDraws(*own, *found[j])
+                left, values = left[~settled], values[~settled]
+            if not len(left):
+                return draws
+        # what is left goes on, with these draws among those that it looks at
+        run = run.of(left).add(proposal, z, np.concatenate(lines), values)
+        run = self._look(likelihoods.of(left), run, np.arange(len(left)), rng)
+        rest = self._go_on(likelihoods.of(left), run, rng, min_ess)
+        for j, found in zip(left, rest, strict=True):
+            draws[j] = found
         return draws
+
+
+@dataclass(frozen=True)
+class _Run:
+    """Draws of all proposals so far, and what objects say of them."""
+
+    z: np.ndarray
+    #: (n, n_lines)
+    lines: np.ndarray
+    #: (n_objects, n)
+    values: np.ndarray
+    #: logarithm of the sum of the densities of all proposals, times draws of each
+    log_sum: np.ndarray
+    #: logarithm of the draws of the prior
+    log_n_prior: float
+    proposals: list
+    #: logarithm of the draws of each
+    log_n: list
+
+    def log_ratio(self):
+        """Return the logarithm of the prior over the density of the draws."""
+        return _log_prior(self.z) - self.log_sum
+
+    def of(self, objects):
+        """Return the run of some objects."""
+        return replace(self, values=self.values[objects])
+
+    def add(self, proposal, z, lines, values):
+        """Return the run with draws of one more proposal."""
+        log_n, old_n = np.log(len(z)), self.log_n
+        own = _log_prior(z) + self.log_n_prior
+        for old, n in zip(self.proposals, old_n, strict=True):
+            own = np.logaddexp(own, old.log_density(z) + n)
+        every = np.concatenate([self.z, z])
+        log_sum = np.concatenate([self.log_sum, own])
+        return replace(
+            self,
+            z=every,
+            lines=np.concatenate([self.lines, lines]),
+            values=np.hstack([self.values, values]),
+            log_sum=np.logaddexp(log_sum, proposal.log_density(every) + log_n),
+            proposals=[*self.proposals, proposal],
+            log_n=[*old_n, log_n],
+        )
+
+
+def _halves(weights, z):
+    """Part objects in two at the median of where they differ most."""
+    means = np.array([w @ z for w in weights])
+    own = means - means.mean(axis=0)
+    order = np.argsort(own @ np.linalg.svd(own, full_matrices=False)[2][0])
+    middle = len(order) // 2
+    return np.sort(order[:middle]), np.sort(order[middle:])
 
 
 def _weighted(log_likelihood, log_ratio):
@@ -252,6 +353,17 @@ class Mixture:
         """
         _mixture.seed_generator(int(rng.integers(2**31)))
         return cls(*_mixture.fit_mixture(np.ascontiguousarray(z), n_components))
+
+    def join(self, others):
+        """Return the mixture of this one and others, in equal shares."""
+        every = [self, *others]
+        return Mixture(
+            np.concatenate([m.weights for m in every]) / len(every),
+            *(
+                np.concatenate([getattr(m, name) for m in every])
+                for name in ("means", "factors", "inverses")
+            ),
+        )
 
     def sample(self, n, rng):
         """Draw ``n`` points."""

@@ -27,10 +27,10 @@ from ._table_likelihood import draw_separable, log_likelihoods, read_lines
 #: Draws of the prior that all objects begin with, a power of 2.
 BANK_SIZE = 2048
 #: Draws of a round, and rounds at most.
-_N_DRAWS, _MAX_ROUNDS = 1024, 16
+_N_DRAWS, _MAX_ROUNDS = 512, 32
 #: Points that a mixture is fitted to, its components at most, and the effective number
 #: of points to keep while the likelihood is tempered.
-_N_FIT, _N_COMPONENTS, _TEMPER_ESS = 512, 3, 60.0
+_N_FIT, _N_COMPONENTS, _TEMPER_ESS = 384, 3, 60.0
 
 
 @njit(nogil=True, cache=True)

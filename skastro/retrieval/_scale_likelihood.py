@@ -17,6 +17,11 @@ import numpy as np
 from numba import njit
 from scipy import special
 
+#: Log-likelihoods lower than the highest by this need not be exact.
+_NEGLIGIBLE = 100.0
+#: Deviates beyond which there is nothing.
+_WIDE = 7.0
+
 
 @njit(nogil=True, cache=True)
 def _log_interval(low, high):
@@ -50,7 +55,7 @@ def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
     """
     n_objects, n_lines = y.shape
     for i in range(n_objects):
-        constant, square_y = -log(upper - lower), 0.0
+        constant, square_y, best = -log(upper - lower), 0.0, -np.inf
         for l in range(n_lines):
             if weight[i, l] > 0.0:
                 constant += 0.5 * log(weight[i, l] / (2 * pi))
@@ -69,9 +74,15 @@ def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
                 out[i, m] = constant + log(upper - lower) - 0.5 * square_y
                 continue
             mean, width = mixed / square, 1.0 / sqrt(square)
-            probability = _log_interval((lower - mean) / width, (upper - mean) / width)
-            chi = square_y - mixed * mean
-            out[i, m] = constant - 0.5 * chi + log(width * sqrt(2 * pi)) + probability
+            value = constant - 0.5 * (square_y - mixed * mean)
+            value += log(width * sqrt(2 * pi))
+            # what the bounds take away does not matter to what cannot count
+            if value > best - _NEGLIGIBLE:
+                low, high = (lower - mean) / width, (upper - mean) / width
+                if low > -_WIDE or high < _WIDE:
+                    value += _log_interval(low, high)
+                best = max(best, value)
+            out[i, m] = value
 
 
 @njit(nogil=True, cache=True)

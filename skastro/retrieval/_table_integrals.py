@@ -1,10 +1,9 @@
 r"""Integrals over a separable parameter, and draws of it, compiled.
 
 Lines are linear between the nodes of a table. Between two nodes the integrand of
-Gaussian errors is a Gaussian in the quantile :math:`u`; every segment that counts is
-cut into pieces as long as a standard deviation, or half of one for other errors, with
-two Gauss-Legendre points each, so that the sum is right however narrow the likelihood
-is.
+Gaussian errors is a Gaussian in the quantile :math:`u`; a segment that is long beside it
+is cut into pieces of a standard deviation, half of one for other errors, with two
+Gauss-Legendre points each, so that the sum is right however narrow the likelihood is.
 """
 
 from math import erfc, exp, inf, lgamma, log, log1p, pi, sqrt
@@ -19,6 +18,9 @@ NO_SOLUTION = 1e30
 _NEGLIGIBLE = 36.0
 #: Chi-square beyond any that data have: there is no solution at one end.
 _FAR = 1e40
+#: Square of the deviates along a segment that is cut into pieces: the trapezium of
+#: shorter ones, corrected by its slopes, is right to 1e-4 of a Gaussian.
+_LONG = 2.0
 #: Half the distance of the two points of Gauss and Legendre in a piece of length 1.
 _GAUSS = 0.5 / sqrt(3.0)
 #: Tries of a rejection, which succeeds in one of two.
@@ -80,7 +82,7 @@ def log_density(predicted, spread, y, sigma, limit, freedom):
 
 
 @njit(nogil=True, fastmath=True, cache=True)
-def _squares(first, last, k, curves, scales, data, work):
+def gaussian_squares(first, last, k, curves, scales, data, work):
     """Write chi-square at nodes, and the terms of the parabolas between them.
 
     ``work`` has the rows chi-square, mixed term, square term, lowest in the segment.
@@ -158,8 +160,7 @@ def _integral(begin, length, chi, mixed, square):
 def _segments(k, lowest, work):
     """Write integrals over segments to the fifth row.
 
-    Returns their sum, and how many segments are longer than a standard deviation: these
-    are left 0.
+    Returns their sum, and how many segments are long: these are left 0.
     """
     mixed, square, nodes, integral = work[1], work[2], work[5], work[4]
     _exponentials(k, work[0], lowest, nodes)
@@ -169,7 +170,7 @@ def _segments(k, lowest, work):
         value = 0.5 * (nodes[i] + nodes[i + 1])
         slopes = (mixed[i] + square[i]) * nodes[i + 1] - mixed[i] * nodes[i]
         value += slopes / 12
-        long = square[i] > 1.0
+        long = square[i] > _LONG
         value = 0.0 if long else value
         n_long += 1 if long else 0
         integral[i] = value
@@ -178,15 +179,17 @@ def _segments(k, lowest, work):
 
 
 @njit(nogil=True, cache=True)
-def gaussian_group(first, last, k, curves, scales, data, work):
-    """Return the logarithm of the integral over u, without the errors' own factors."""
-    lowest = _squares(first, last, k, curves, scales, data, work)
+def gaussian_integral(k, lowest, work):
+    """Return the logarithm of the integral over u, without the errors' own factors.
+
+    After `gaussian_squares`, which returned ``lowest``.
+    """
     if lowest > _FAR:
         return -inf
     total, n_long = _segments(k, lowest, work)
     if n_long:
         for i in range(k - 1):
-            if work[2, i] <= 1.0:
+            if work[2, i] <= _LONG:
                 continue
             start, end, n = _pieces(i, work, lowest)
             for j in range(n):
@@ -220,14 +223,14 @@ def _pick(k, integrals):
 
 @njit(nogil=True, cache=True)
 def gaussian_draw(k, work):
-    """Draw u from a group's conditional density, after `gaussian_group`."""
+    """Draw u from a group's conditional density, after `gaussian_integral`."""
     i = _pick(k, work[4])
     lowest = inf
     for j in range(k - 1):
         lowest = min(lowest, work[3, j])
     chi, mixed, square = work[0, i] - lowest, work[1, i], work[2, i]
     begin, length = 0.0, 1.0
-    if square > 1.0:
+    if square > _LONG:
         start, end, n = _pieces(i, work, lowest)
         level, length = np.random.random() * work[4, i], (end - start) / n
         for j in range(n):

@@ -17,13 +17,18 @@ import numpy as np
 from numba import njit
 
 from ._table_integrals import (
+    NO_SOLUTION,
     gaussian_draw,
-    gaussian_group,
+    gaussian_integral,
+    gaussian_squares,
     general_draw,
     general_group,
     log_density,
     log_lines,
 )
+
+#: Log-likelihoods lower than the highest by this need not be exact.
+_NEGLIGIBLE = 60.0
 
 
 class Tables(NamedTuple):
@@ -192,7 +197,8 @@ def _log_group(group, tables, data, curves, spreads, scales, work):
             )
         return total
     if _is_gaussian(group, tables, data):
-        return gaussian_group(first, last, k, curves, scales, data, work)
+        lowest = gaussian_squares(first, last, k, curves, scales, data, work)
+        return gaussian_integral(k, lowest, work)
     return general_group(first, last, k, curves, spreads, scales, data, work)
 
 
@@ -215,16 +221,39 @@ def log_likelihoods(tables, data, z, curves, spreads, out):
         Written; minus infinity where there is no solution.
     """
     n_lines, n_groups = len(tables.offsets), len(tables.starts) - 1
-    scales, work = np.empty(n_lines), np.empty((6, tables.n_nodes.max()))
-    constant = errors_factor(tables, data)
+    scales = np.empty(n_lines)
+    work = np.empty((n_groups, 6, tables.n_nodes.max()))
+    constant, best = errors_factor(tables, data), -inf
+    lowest, gaussian = np.zeros(n_groups), np.empty(n_groups, dtype=np.bool_)
+    for group in range(n_groups):
+        alone = tables.n_nodes[tables.starts[group]] == 1
+        gaussian[group] = not alone and _is_gaussian(group, tables, data)
     for m in range(len(z)):
         _scale(tables, data, z[m], scales)
         own = spreads[m if len(tables.stds) else 0]
-        total = constant
+        # at most this, by what fits best
+        total, k = constant, 0
         for group in range(n_groups):
-            total += _log_group(group, tables, data, curves[m], own, scales, work)
-            if total == -inf:
-                break
+            if gaussian[group]:
+                first, last = tables.starts[group], tables.starts[group + 1]
+                k = tables.n_nodes[first]
+                lowest[group] = gaussian_squares(
+                    first, last, k, curves[m], scales, data, work[group]
+                )
+                total -= 0.5 * lowest[group]
+            else:
+                total += _log_group(
+                    group, tables, data, curves[m], own, scales, work[group]
+                )
+        if not total > -NO_SOLUTION:
+            out[m] = -inf
+            continue
+        if total > best - _NEGLIGIBLE:
+            for group in range(n_groups):
+                if gaussian[group]:
+                    total += 0.5 * lowest[group]
+                    total += gaussian_integral(k, lowest[group], work[group])
+            best = max(best, total)
         out[m] = total
 
 

@@ -21,7 +21,7 @@ from ._tables import make_tables
 #: Bands whose calibration errors are sampled with the rest, at most.
 _MOST_BANDS = 3
 #: Relative error of the tables, in units of the smallest of the lines, and its bounds.
-_SHARE, _FINEST, _COARSEST = 0.05, 5e-4, 1e-2
+_SHARE, _FINEST, _COARSEST = 0.08, 5e-4, 1e-2
 #: Draws that are looked up in tables together.
 _BLOCK = 1024
 
