@@ -176,7 +176,7 @@ class Sampler:
         return self._go_on(likelihoods, run, np.random.default_rng(seed), min_ess)
 
     def _go_on(self, likelihoods, run, rng, min_ess):
-        """Look for objects that share a run, and then count; part whom it does not suit.
+        """Look for objects that share a run, then count; part whom it does not suit.
 
         Proposals are fitted to draws that they then lower the weights of, so that
         evidences of all draws together are too low. What counts are new draws of a

@@ -1,8 +1,8 @@
 r"""Integrals over a separable parameter, and draws of it, compiled.
 
 Lines are linear between the nodes of a table. Between two nodes the integrand of
-Gaussian errors is a Gaussian in the quantile :math:`u`; a segment that is long beside it
-is cut into pieces of a standard deviation, half of one for other errors, with two
+Gaussian errors is a Gaussian in the quantile :math:`u`; a segment that is long beside
+it is cut into pieces of a standard deviation, half of one for other errors, with two
 Gauss-Legendre points each, so that the sum is right however narrow the likelihood is.
 """
 
