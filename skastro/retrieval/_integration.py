@@ -7,7 +7,7 @@ from ._structure import has_tables, read_structure
 from ._table_sampler import TableSampler, can_sample
 
 
-def integrate(solver, problems, seed):
+def integrate(solver, problems, seed, verbose=0):
     """Let a solver integrate what it can.
 
     Separable parameters are, with all scales, where the rest is in tables; else one
@@ -21,6 +21,8 @@ def integrate(solver, problems, seed):
         The objects; None for one without data.
     seed : int
         Of the draws that all objects begin with.
+    verbose : int, default=0
+        1 shows how many models tables take.
 
     Returns
     -------
@@ -38,7 +40,9 @@ def integrate(solver, problems, seed):
     structure = read_structure(forward, prior)
     observed = [problem for problem in problems if problem is not None]
     if has_tables(structure, prior) and can_sample(observed):
-        tables = TableSampler(forward, prior, structure, X, observed, with_std, seed)
+        tables = TableSampler(
+            forward, prior, structure, X, observed, with_std, seed, verbose
+        )
         names = [prior.names[i] for i in structure.integrated]
         return replace(solver, tables=tables), names
     column = integrable_scale(structure, prior, observed, with_std)

@@ -316,7 +316,9 @@ default=None
         self.integrated_parameters_ = []
         if self.structure == "auto" and not self._dear:
             seed = draw_seed(self.random_state)
-            solver, self.integrated_parameters_ = integrate(solver, problems, seed)
+            solver, self.integrated_parameters_ = integrate(
+                solver, problems, seed, self.verbose
+            )
         outcomes = self._sample(solver, problems, data.single)
         report(outcomes, self._forward, self.max_calls)
         posteriors = Posteriors(

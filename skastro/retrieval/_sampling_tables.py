@@ -45,6 +45,8 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
         Their weights, which sum to 1.
     log_evidence, ess : float
         Minus infinity and 0 where nothing is possible.
+    n_impossible : int
+        Draws without a solution.
     """
     seed_generator(seed)
     n_bank, d = bank.shape
@@ -72,7 +74,7 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
             weights[m] = values[m] + log_ratio[m]
             highest = max(highest, weights[m])
         if highest == -inf:
-            return z[:n], weights[:n], -inf, 0.0
+            return z[:n], weights[:n], -inf, 0.0, n
         for m in range(n):
             weights[m] = exp(weights[m] - highest)
             total += weights[m]
@@ -104,7 +106,10 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
         mixture_log_density(z[:end], shares, means, inverses, own[:end])
         _add(density[:end], own[:end])
         n = end
-    return z[:n].copy(), weights[:n].copy(), log_evidence, ess
+    impossible = 0
+    for m in range(n):
+        impossible += 1 if values[m] == -inf else 0
+    return z[:n].copy(), weights[:n].copy(), log_evidence, ess, impossible
 
 
 @njit(nogil=True, cache=True)
@@ -152,15 +157,11 @@ def sample_object(
     n_calls, n_impossible : int
         Evaluations, and those without a solution.
     """
-    draws, weights, log_evidence, ess = sample_weighted(
+    draws, weights, log_evidence, ess, impossible = sample_weighted(
         tables, data, bank, bank_curves, bank_spreads, min_ess, seed
     )
     n, d = draws.shape
     n_groups = len(tables.starts) - 1
-    impossible = 0
-    for m in range(n):
-        if weights[m] == 0.0 or log_evidence == -inf:
-            impossible += 1
     # more than are independent say no more, but for what is drawn again
     n_samples = min(n_samples, 2 * int(ceil(ess)))
     z, u = np.empty((n_samples, d)), np.empty((n_samples, n_groups))

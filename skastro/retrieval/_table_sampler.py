@@ -78,9 +78,13 @@ class TableSampler:
         Whether the model states its own error.
     seed : int
         Of the draws that all objects begin with.
+    verbose : int, default=0
+        1 shows how many models the tables take.
     """
 
-    def __init__(self, forward, prior, structure, X, problems, with_std, seed):
+    def __init__(
+        self, forward, prior, structure, X, problems, with_std, seed, verbose=0
+    ):
         self.prior, self.structure = prior, structure
         problems = list(problems)
         faint = np.full(len(X), np.inf)
@@ -92,8 +96,9 @@ class TableSampler:
             np.minimum.at(faint, problem.rows, sigma)
             if likelihood.calibration_error:
                 n_bands = max(n_bands, likelihood.n_bands)
+        tolerance = tolerance_of(problems)
         self.made = make_tables(
-            forward, prior, structure, X, faint, tolerance_of(problems), with_std
+            forward, prior, structure, X, faint, tolerance, with_std, verbose
         )
         self.outside = forward.minds_domain
         self.n_dimensions = (
@@ -187,8 +192,7 @@ class TableSampler:
                     ess,
                 )
             return Sampled(posterior, n_calls, n_impossible)
-        z, weights, log_z, ess = sample_weighted(*common, seed)
-        n_impossible = int(np.sum(weights == 0))
+        z, weights, log_z, ess, n_impossible = sample_weighted(*common, seed)
         posterior = None
         if ess > 0:
             error = np.sqrt(max(1 / ess - 1 / len(z), 0.0))

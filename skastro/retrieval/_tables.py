@@ -17,7 +17,7 @@ _MOST_MODELS, _MOST_ENTRIES = 2**20, 2**26
 _N_TRIED, _QUANTILE = 256, 0.98
 #: Into how many parts a cell may be cut.
 _PARTS = (1, 2, 3, 4, 6, 8)
-_CHUNK = 16384
+_CHUNK = 4096
 #: What levelling leaves of the greatest error of a chord.
 _LEVEL = 2 / 3
 
@@ -132,7 +132,7 @@ class _Grid:
         return typical(cubic), typical(line)
 
 
-def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
+def make_tables(forward, prior, structure, X, faint, tolerance, with_std, verbose=0):
     """Compute tables of the lines of ``X``.
 
     Parameters
@@ -151,11 +151,16 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
         Relative error to reach.
     with_std : bool
         Whether to have tables of the model's own error too.
+    verbose : int, default=0
+        1 shows how many models have been computed.
 
     Returns
     -------
     tables : TableSet
     """
+    from tqdm.auto import tqdm
+
+    bar = tqdm(desc="tables of lines", unit=" models", disable=not verbose)
     outputs = X[:, 0].astype(int)
     groups, columns = [], []
     for column, lines in structure.separable.items():
@@ -192,6 +197,7 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
             if with_std:
                 part = np.hstack([part, predictions.std])
             parts.append(part)
+            bar.update(len(block))
         return np.concatenate(parts) / scale
 
     faint = faint[order] / largest
@@ -207,6 +213,7 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std):
         if cubic[worst] <= 0.5 * tolerance or 2 * size > _MOST_MODELS:
             break
         grid.refine(worst)
+    bar.close()
     unsolved = bool(np.isnan(grid.values).any())
     values, parts = grid.values, [1] * (n_shared + 1)
     if not unsolved:
