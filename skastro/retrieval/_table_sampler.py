@@ -1,5 +1,6 @@
 """Objects whose lines are in tables: from data to posteriors of all parameters."""
 
+from dataclasses import replace
 from typing import NamedTuple
 
 import numpy as np
@@ -111,6 +112,22 @@ class TableSampler:
         u = np.clip(sobol.random(BANK_SIZE), 1e-9, 1 - 1e-9)
         self.bank = special.ndtri(u)
         self.bank_lines = self._read(self.bank)
+
+    def __setstate__(self, state):
+        """Take arrays that joblib maps read-only as they were.
+
+        Compiled for others, the same sums would be rounded otherwise.
+        """
+        made, tables = state["made"], state["made"].tables
+        state["bank"] = np.array(state["bank"])
+        state["bank_lines"] = tuple(map(np.array, state["bank_lines"]))
+        arrays = {
+            name: np.array(value)
+            for name, value in tables._asdict().items()
+            if isinstance(value, np.ndarray)
+        }
+        state["made"] = replace(made, tables=tables._replace(**arrays))
+        self.__dict__.update(state)
 
     @property
     def names(self):
