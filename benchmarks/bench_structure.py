@@ -146,7 +146,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--models", type=int, default=20_000)
     parser.add_argument("--map", type=int, default=50)
-    parser.add_argument("--large", type=int, default=300)
+    parser.add_argument("--large", type=int, default=100)
     parser.add_argument("--sampled", type=int, default=64)
     parser.add_argument("--serial", type=int, default=5)
     parser.add_argument("--seeds", type=int, default=3)
@@ -157,9 +157,6 @@ def main():
     chemical, _ = models(lines, arguments.models)
     _, free = train(lines, arguments.models)
     X = chemical.encode_lines(lines)
-    large = None
-    if arguments.large:  # first, while little else is in memory
-        large = large_map(free, galaxy.prior, X, arguments.large, 128)
     y, sigma = dissimilar(free, galaxy.prior, 256)
     _, *free_map = scene(free, galaxy.prior, arguments.map)
     _, *chemical_map = scene(chemical, galaxy.chemical_prior, arguments.map)
@@ -213,7 +210,8 @@ def main():
             one_object(free, galaxy.prior, X, galaxy, arguments.seeds),
         ),
     ]
-    if large is not None:
+    if arguments.large:
+        large = large_map(free, galaxy.prior, X, arguments.large, 128)
         sections.append(f"## A large map\n\n{large}")
     helpers.write("structure", sections, "ultranest", "torch", "numba")
 
