@@ -25,7 +25,7 @@ _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
 CLUSTER_SIZE = 64
 #: Draws of a round, and rounds at most.
-_N_DRAWS, _MAX_ROUNDS = 4096, 60
+_N_DRAWS, _MAX_ROUNDS = 4096, 40
 #: Rounds after which objects are parted, if few of them had enough.
 _PATIENCE = 4
 #: Rounds in a row that count, and the effective sample size at which to begin with it.
