@@ -25,8 +25,7 @@ _FAR = 1e40
 _LONG = 2.0
 #: Half the distance of the two points of Gauss and Legendre in a piece of length 1.
 _GAUSS = 0.5 / sqrt(3.0)
-#: Standard errors along a segment at most, where errors are of any kind: what is steeper
-#: has no solution at one end.
+#: Standard errors along a segment, at most; what is steeper has no solution at an end.
 _MOST_PIECES = 20000.0
 #: What errors that change along a segment may add to its highest log-probability.
 _MARGIN = 3.0
@@ -369,17 +368,28 @@ def general_group(first, last, k, curves, spreads, scales, data, work):
 def general_draw(first, last, k, curves, spreads, scales, data, work):
     """Draw u from a group's conditional density, after `_general_group`."""
     chosen = _pick(k, work[4])
-    # the density changes by less than half between the points that it is known at
-    n, top = int(work[1, chosen]), -inf
-    for j in range(2 * n + 1):
-        value = log_lines(
-            chosen, 0.5 * j / n, first, last, curves, spreads, scales, data
-        )
+    n, highest = int(work[1, chosen]), work[3, chosen]
+    # a piece, by the integrals over them
+    piece, total = 0, 0.0
+    for j in range(n if n > 1 else 0):
+        own = 0.0
+        for sign in (-1, 1):
+            t = (j + 0.5 + sign * _GAUSS) / n
+            value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
+            own += exp(value - highest)
+        total += own
+        if np.random.random() * total < own:
+            piece = j
+    # within it the density changes by less than half between its ends and its middle
+    top = -inf
+    for j in range(3):
+        t = (piece + 0.5 * j) / n
+        value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
         top = max(top, value)
     top += 0.3
-    t = 0.5
-    for _ in range(_TRIES * n):
-        t = np.random.random()
+    t = (piece + 0.5) / n
+    for _ in range(_TRIES):
+        t = (piece + np.random.random()) / n
         value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
         if np.random.random() < exp(value - top):
             break
