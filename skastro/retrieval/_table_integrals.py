@@ -295,11 +295,12 @@ def _n_pieces(i, first, last, curves, spreads, scales, data):
         error = data.sigma[l]
         if len(spreads):
             error = sqrt(error * error + (scales[l] * spreads[l, i]) ** 2)
-        change = abs(scales[l] * (curves[l, i + 1] - curves[l, i]))
+        low, high = scales[l] * curves[l, i], scales[l] * curves[l, i + 1]
+        change = abs(high - low)
         # an exact limit is a step, of which the place is found within a hundredth
         if error > 0.0:
             most = max(most, min(change / error, _MOST_PIECES))
-        elif change > 0.0:
+        elif min(low, high) < data.y[l] < max(low, high):
             most = max(most, 100.0)
     return 1 + int(2 * most)
 
