@@ -10,6 +10,8 @@ _PROBITS = np.linspace(-8.0, 8.0, 8001)
 #: Quantiles of the second factor that the distribution of a product is a mean over,
 #: and places at which it is taken.
 _N_FACTOR, _N_PLACES = 2048, 4096
+#: Quantiles of both factors between which a conditional density is linear.
+_NODES = special.ndtr(np.linspace(-5.5, 5.5, 193))
 
 
 class Amplitude:
@@ -108,25 +110,24 @@ class Amplitude:
     def _draw_second(self, values, low, high, v):
         """Draw the second factor by inverting its distribution, of whatever kind."""
         first, second = (p.distribution for p in self.parameters)
-        lower = np.clip(second.cdf(low), 1e-12, 1 - 1e-12)
-        upper = np.clip(second.cdf(high), 1e-12, 1 - 1e-12)
+        own, other = second.ppf(_NODES), first.ppf(_NODES)
         out = np.empty(len(values))
-        nodes = np.linspace(0, 1, 257)
         for i in range(0, len(values), 1024):
             part = slice(i, i + 1024)
-            # in quantiles of the second its own density is flat
-            u = lower[part, None] + np.outer(upper[part] - lower[part], nodes)
-            s = second.ppf(u)
+            # places at quantiles of both, whichever is the narrower
+            product = values[part, None]
+            s = np.hstack([np.broadcast_to(own, (len(product), len(own))),
+                           product / other])  # fmt: skip
+            s = np.sort(np.clip(s, low[part, None], high[part, None]), axis=1)
             with np.errstate(divide="ignore", invalid="ignore"):
-                density = np.nan_to_num(first.pdf(values[part, None] / s) / s)
-            area = 0.5 * (density[:, 1:] + density[:, :-1])
+                density = np.nan_to_num(first.pdf(product / s) * second.pdf(s) / s)
+            area = 0.5 * (density[:, 1:] + density[:, :-1]) * np.diff(s, axis=1)
             total = np.cumsum(area, axis=1)
             level = v[part] * total[:, -1]
-            k = np.minimum((total < level[:, None]).sum(axis=1), len(nodes) - 2)
+            k = np.minimum((total < level[:, None]).sum(axis=1), area.shape[1] - 1)
             rows = np.arange(len(k))
             before = total[rows, k] - area[rows, k]
             share = (level - before) / np.maximum(area[rows, k], 1e-300)
-            out[part] = s[rows, k] + np.clip(share, 0, 1) * (
-                s[rows, k + 1] - s[rows, k]
-            )
+            step = s[rows, k + 1] - s[rows, k]
+            out[part] = s[rows, k] + np.clip(share, 0, 1) * step
         return out

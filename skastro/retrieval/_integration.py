@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from ..utils.warn import warn
 from ._scale_sampler import ScaleSampler, integrable_scale
 from ._structure import has_tables, read_structure
 from ._table_sampler import TableSampler, can_sample
@@ -43,8 +44,15 @@ def integrate(solver, problems, seed, verbose=0):
         tables = TableSampler(
             forward, prior, structure, X, observed, with_std, seed, verbose
         )
-        names = [prior.names[i] for i in structure.integrated]
-        return replace(solver, tables=tables), names
+        if tables.fine_enough:
+            names = [prior.names[i] for i in structure.integrated]
+            return replace(solver, tables=tables), names
+        warn(
+            f"Some line is known to {tables.smallest_error:.2g} of its intensity, which"
+            f" tables of `forward_model`, good to {tables.made.error:.2g}, are too"
+            " coarse for: its separable parameters are sampled with the rest, which"
+            " takes longer."
+        )
     column = integrable_scale(structure, prior, observed, with_std)
     if column is None:
         return solver, []

@@ -173,8 +173,22 @@ def read_posteriors(path):
     return posteriors, space, header
 
 
-#: Files that are kept in memory after one of their posteriors was asked for.
-_read_once = lru_cache(maxsize=2)(read_posteriors)
+@lru_cache(maxsize=2)
+def _read_once(path, written):
+    """Read a file, and keep it in memory while its posteriors are asked for.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    written : tuple of int
+        Which of the files that had this name in turn it is.
+
+    Returns
+    -------
+    posteriors : list of dict or None
+    """
+    return read_posteriors(path)[0]
 
 
 class StoredPosterior:
@@ -207,7 +221,9 @@ class StoredPosterior:
         """
         from ._posterior import Posterior
 
-        return Posterior(self._space, **_read_once(self._path)[0][self._index])
+        found = Path(self._path).stat()
+        read = _read_once(self._path, (found.st_mtime_ns, found.st_ino, found.st_size))
+        return Posterior(self._space, **read[self._index])
 
     def __reduce__(self):
         """Pickle the posterior, and not where it is."""

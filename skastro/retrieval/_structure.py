@@ -119,8 +119,10 @@ def read_structure(forward, prior):
     # those in order are not independent, and amplitudes are positive numbers
     free = [i for i, name in enumerate(prior.names) if name not in ordered]
     scales = [i for i in scales if i in free and prior.bounds[i, 0] >= 0]
-    separable = {i: lines for i, lines in separable.items() if i in free}
     scales = tuple(scales[:_MOST_SCALES])
+    separable = {
+        i: lines for i, lines in separable.items() if i in free and i not in scales
+    }
     shared = tuple(
         i for i in range(len(prior)) if i not in scales and i not in separable
     )
@@ -150,6 +152,14 @@ def _try(forward, prior, scales, separable):
     u = prior.sample_latin_hypercube(2 * _N_PROBES, random_state=0)
     theta, other = u[:_N_PROBES], u[_N_PROBES:]
     before = forward.outputs(theta)
+    for column, lines in separable.items():
+        beyond = [line for line in lines if not 0 <= line < before.shape[1]]
+        if beyond:
+            raise ValueError(
+                f"`separable_parameters` of `forward_model` has output {beyond[0]} for"
+                f" {prior.names[column]!r}, but there are outputs 0 to"
+                f" {before.shape[1] - 1}."
+            )
     size = np.nanmax(np.abs(before), axis=0, initial=0.0)
 
     def differs(after, expected):

@@ -12,17 +12,23 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
-#: What stands in tables where the model has no solution: far from any data.
+#: What stands in tables where the model has no solution: far from any data, whose unit
+#: in tables is their own error. Between nodes a share of it is left.
 NO_SOLUTION = 1e30
+SOLVED = 1e20
 #: Segments whose chi-square is higher than the lowest by this do not count.
 _NEGLIGIBLE = 36.0
 #: Chi-square beyond any that data have: there is no solution at one end.
 _FAR = 1e40
 #: Square of the deviates along a segment that is cut into pieces: the trapezium of
-#: shorter ones, corrected by its slopes, is right to 1e-4 of a Gaussian.
+#: shorter ones, corrected by its slopes, is right to half a per cent at worst.
 _LONG = 2.0
 #: Half the distance of the two points of Gauss and Legendre in a piece of length 1.
 _GAUSS = 0.5 / sqrt(3.0)
+#: Standard errors along a segment, at most; what is steeper has no solution at an end.
+_MOST_PIECES = 20000.0
+#: What errors that change along a segment may add to its highest log-probability.
+_MARGIN = 3.0
 #: Tries of a rejection, which succeeds in one of two.
 _TRIES = 200
 
@@ -44,6 +50,8 @@ class Data(NamedTuple):
     calibration_error: float
     #: of Student's t; 0 for a Gaussian
     degrees_of_freedom: float
+    #: logarithm of what densities are multiplied by, for the unit that lines are in
+    constant: float
 
 
 @njit(nogil=True, cache=True)
@@ -59,8 +67,6 @@ def _log_below(x):
 @njit(nogil=True, cache=True)
 def log_density(predicted, spread, y, sigma, limit, freedom):
     """Return the log-probability of one line, given its prediction."""
-    if not abs(predicted) < 1e-3 * NO_SOLUTION:
-        return -inf
     if limit:
         error = sqrt(sigma * sigma + spread * spread)
         if error == 0.0:
@@ -262,6 +268,8 @@ def log_lines(i, t, first, last, curves, spreads, scales, data):
         if not data.seen[l]:
             continue
         low, high = curves[l, i], curves[l, i + 1]
+        if not max(abs(low), abs(high)) < SOLVED:
+            return -inf
         predicted, spread = scales[l] * (low + t * (high - low)), 0.0
         if len(spreads):
             low, high = spreads[l, i], spreads[l, i + 1]
@@ -287,10 +295,32 @@ def _n_pieces(i, first, last, curves, spreads, scales, data):
         error = data.sigma[l]
         if len(spreads):
             error = sqrt(error * error + (scales[l] * spreads[l, i]) ** 2)
-        change = abs(scales[l] * (curves[l, i + 1] - curves[l, i]))
+        low, high = scales[l] * curves[l, i], scales[l] * curves[l, i + 1]
+        change = abs(high - low)
         # an exact limit is a step, of which the place is found within a hundredth
-        most = max(most, min(change / error if error > 0.0 else 100.0, 100.0))
+        if error > 0.0:
+            most = max(most, min(change / error, _MOST_PIECES))
+        elif min(low, high) < data.y[l] < max(low, high):
+            most = max(most, 100.0)
     return 1 + int(2 * most)
+
+
+@njit(nogil=True, cache=True)
+def _bounds(i, first, last, curves, spreads, scales, data):
+    """Return what the log-probability in a segment is at most, and what it reaches."""
+    bound, reached = 0.0, -inf
+    for l in range(first, last):
+        if not data.seen[l]:
+            continue
+        low, high = scales[l] * curves[l, i], scales[l] * curves[l, i + 1]
+        if data.limit[l] or low == high:
+            t = 0.0 if low <= high else 1.0
+        else:
+            t = min(max((data.y[l] - low) / (high - low), 0.0), 1.0)
+        bound += log_lines(i, t, l, l + 1, curves, spreads, scales, data)
+        value = log_lines(i, t, first, last, curves, spreads, scales, data)
+        reached = max(reached, value)
+    return bound, reached
 
 
 @njit(nogil=True, cache=True)
@@ -298,6 +328,13 @@ def general_group(first, last, k, curves, spreads, scales, data, work):
     """Return the logarithm of the integral over u."""
     highest = -inf
     for i in range(k - 1):
+        bound, reached = _bounds(i, first, last, curves, spreads, scales, data)
+        work[3, i], work[1, i] = bound, 1
+        highest = max(highest, reached)
+    for i in range(k - 1):
+        if not work[3, i] > highest - 0.5 * _NEGLIGIBLE - _MARGIN:
+            work[3, i] = -inf
+            continue
         n = _n_pieces(i, first, last, curves, spreads, scales, data)
         work[1, i] = n
         best = -inf
@@ -307,7 +344,9 @@ def general_group(first, last, k, curves, spreads, scales, data, work):
             )
             best = max(best, value)
         work[3, i] = best
-        highest = max(highest, best)
+    highest = -inf
+    for i in range(k - 1):
+        highest = max(highest, work[3, i])
     if highest == -inf:
         return -inf
     total = 0.0
@@ -330,17 +369,28 @@ def general_group(first, last, k, curves, spreads, scales, data, work):
 def general_draw(first, last, k, curves, spreads, scales, data, work):
     """Draw u from a group's conditional density, after `_general_group`."""
     chosen = _pick(k, work[4])
-    # the density changes by less than half between the points that it is known at
-    n, top = int(work[1, chosen]), -inf
-    for j in range(2 * n + 1):
-        value = log_lines(
-            chosen, 0.5 * j / n, first, last, curves, spreads, scales, data
-        )
+    n, highest = int(work[1, chosen]), work[3, chosen]
+    # a piece, by the integrals over them
+    piece, total = 0, 0.0
+    for j in range(n if n > 1 else 0):
+        own = 0.0
+        for sign in (-1, 1):
+            t = (j + 0.5 + sign * _GAUSS) / n
+            value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
+            own += exp(value - highest)
+        total += own
+        if np.random.random() * total < own:
+            piece = j
+    # within it the density changes by less than half between its ends and its middle
+    top = -inf
+    for j in range(3):
+        t = (piece + 0.5 * j) / n
+        value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
         top = max(top, value)
     top += 0.3
-    t = 0.5
-    for _ in range(_TRIES * n):
-        t = np.random.random()
+    t = (piece + 0.5) / n
+    for _ in range(_TRIES):
+        t = (piece + np.random.random()) / n
         value = log_lines(chosen, t, first, last, curves, spreads, scales, data)
         if np.random.random() < exp(value - top):
             break

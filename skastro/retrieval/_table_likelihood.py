@@ -18,6 +18,7 @@ from numba import njit
 
 from ._table_integrals import (
     NO_SOLUTION,
+    SOLVED,
     gaussian_draw,
     gaussian_integral,
     gaussian_squares,
@@ -186,6 +187,8 @@ def _log_group(group, tables, data, curves, spreads, scales, work):
         for l in range(first, last):
             if not data.seen[l]:
                 continue
+            if not abs(curves[l, 0]) < SOLVED:
+                return -inf
             spread = abs(scales[l]) * spreads[l, 0] if len(spreads) else 0.0
             total += log_density(
                 scales[l] * curves[l, 0],
@@ -223,7 +226,7 @@ def log_likelihoods(tables, data, z, curves, spreads, out):
     n_lines, n_groups = len(tables.offsets), len(tables.starts) - 1
     scales = np.empty(n_lines)
     work = np.empty((n_groups, 6, tables.n_nodes.max()))
-    constant, best = errors_factor(tables, data), -inf
+    constant, best = data.constant + errors_factor(tables, data), -inf
     lowest, gaussian = np.zeros(n_groups), np.empty(n_groups, dtype=np.bool_)
     for group in range(n_groups):
         alone = tables.n_nodes[tables.starts[group]] == 1
@@ -284,7 +287,7 @@ def draw_separable(tables, data, z, counts, curves, spreads, out, log_likelihood
     for m in range(len(z)):
         _scale(tables, data, z[m], scales)
         own, end = spreads[m if len(tables.stds) else 0], row + counts[m]
-        log_likelihood[row:end] = 0.0
+        log_likelihood[row:end] = data.constant
         for group in range(n_groups):
             first, last = tables.starts[group], tables.starts[group + 1]
             k = tables.n_nodes[first]

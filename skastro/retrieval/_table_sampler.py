@@ -23,6 +23,8 @@ from ._tables import make_tables
 _MOST_BANDS = 3
 #: Relative error of the tables, in units of the smallest of the lines, and its bounds.
 _SHARE, _FINEST, _COARSEST = 0.08, 5e-4, 1e-2
+#: Share of that smallest error from which on they are too coarse.
+_TOO_COARSE = 0.3
 #: Draws that are looked up in tables together.
 _BLOCK = 1024
 
@@ -47,8 +49,8 @@ def can_sample(problems):
     return True
 
 
-def tolerance_of(problems):
-    """Return the relative error that tables may have beside those of the lines."""
+def _smallest_error(problems):
+    """Return the smallest relative error of a detection."""
     smallest = np.inf
     for problem in problems:
         likelihood = problem.likelihood
@@ -57,7 +59,7 @@ def tolerance_of(problems):
         with np.errstate(divide="ignore"):
             relative = np.sqrt(likelihood.variance[found]) / size
         smallest = min(smallest, relative.min(initial=np.inf))
-    return float(np.clip(_SHARE * smallest, _FINEST, _COARSEST))
+    return float(smallest)
 
 
 class TableSampler:
@@ -97,7 +99,8 @@ class TableSampler:
             np.minimum.at(faint, problem.rows, sigma)
             if likelihood.calibration_error:
                 n_bands = max(n_bands, likelihood.n_bands)
-        tolerance = tolerance_of(problems)
+        self.smallest_error = _smallest_error(problems)
+        tolerance = float(np.clip(_SHARE * self.smallest_error, _FINEST, _COARSEST))
         self.made = make_tables(
             forward, prior, structure, X, faint, tolerance, with_std, verbose
         )
@@ -130,6 +133,11 @@ class TableSampler:
         self.__dict__.update(state)
 
     @property
+    def fine_enough(self):
+        """Whether errors of the tables matter little beside those of the lines."""
+        return self.made.error <= _TOO_COARSE * self.smallest_error
+
+    @property
     def names(self):
         """Names of what is sampled."""
         shared = [self.prior.names[i] for i in self.structure.shared]
@@ -160,14 +168,16 @@ class TableSampler:
         sigma[rows], limit[rows] = np.sqrt(likelihood.variance), likelihood.upper_limit
         if likelihood.calibration_error:
             band[rows] = likelihood.band
+        seen, limit, unit = seen[order], limit[order], self.made.unit
         return Data(
-            seen[order],
-            y[order],
-            sigma[order],
-            limit[order],
+            seen,
+            y[order] / unit,
+            sigma[order] / unit,
+            limit,
             band[order],
             float(likelihood.calibration_error or 0.0),
             float(likelihood.degrees_of_freedom or 0.0),
+            -float(np.log(unit[seen & ~limit]).sum()),
         )
 
     def one(self, problem, seed, min_ess, n_samples=None):
@@ -196,7 +206,7 @@ class TableSampler:
             )
             posterior = None
             if ess > 0:
-                n_samples = len(z)
+                values, n_samples = self._values(problem, z, u, values), len(z)
                 theta = self._theta(z, u, seed)
                 posterior = Posterior(
                     self.prior,
@@ -252,10 +262,59 @@ class TableSampler:
             None,
             self._theta(z, u, seed),
             weights,
-            values,
+            self._values(problem, z, u, values),
             log_evidence,
             log_evidence_err,
         )
+
+    def _values(self, problem, z, u, values):
+        """Return log-likelihoods of samples, given those at their factors of bands.
+
+        Parameters
+        ----------
+        problem : Problem
+            The object.
+        z : ndarray of shape (n, d)
+            Probits of what was sampled.
+        u : ndarray of shape (n, n_groups)
+            Quantiles of the separable parameters.
+        values : ndarray of shape (n,)
+            Log-likelihoods, the calibration being what was sampled.
+
+        Returns
+        -------
+        log_likelihoods : ndarray of shape (n,)
+            Integrated over calibrations.
+        """
+        if not problem.likelihood.calibration_error:
+            return values
+        tables, values = self.made.tables, np.empty(len(z))
+        group = np.repeat(np.arange(u.shape[1]), np.diff(tables.starts))
+        position = np.argsort(self.made.order)[problem.rows]
+        for start in range(0, len(z), _BLOCK):
+            part = slice(start, start + _BLOCK)
+            place = u[part][:, group] * (tables.n_nodes - 1)
+            i = np.minimum(place.astype(int), np.maximum(tables.n_nodes - 2, 0))
+            after = np.minimum(i + 1, tables.n_nodes - 1)
+            factor = self.made.unit * np.ones((len(place), 1))
+            if self.made.amplitude is not None:
+                own = z[part, len(self.structure.shared)]
+                factor = (
+                    factor * amplitudes_of(tables, np.ascontiguousarray(own))[:, None]
+                )
+            lines = []
+            for curves in self._read(z[part]):
+                if not curves.shape[1]:
+                    lines.append(None)
+                    continue
+                low, high = (
+                    np.take_along_axis(curves, k[..., None], axis=2)[..., 0]
+                    for k in (i, after)
+                )
+                own = factor * (low + (place - i) * (high - low))
+                lines.append(own[:, position])
+            values[part] = problem.likelihood(*lines)
+        return values
 
     def target(self, problem, counts, impossible):
         """Return names, transform and likelihood of an object for nested sampling.

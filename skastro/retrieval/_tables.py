@@ -32,6 +32,8 @@ class TableSet:
         For the lines in ``order``.
     order : ndarray of int of shape (n_lines,)
         Positions of the tables' lines among the rows of X.
+    unit : ndarray of shape (n_lines,)
+        What the tables' lines are in, in that order.
     columns : list of int
         The separable parameter of each group, as a column of the prior; -1 for none.
     amplitude : Amplitude or None
@@ -47,6 +49,7 @@ class TableSet:
 
     tables: Tables
     order: np.ndarray
+    unit: np.ndarray
     columns: list
     amplitude: Amplitude | None
     error: float
@@ -172,6 +175,8 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std, verbos
     groups += [np.array([line]) for line in rest]
     columns += [-1] * len(rest)
     order = np.concatenate(groups)
+    # single precision has room for lines in units of their errors, whatever theirs is
+    unit = np.where(np.isfinite(faint) & (faint > 0), faint, 1.0)
     amplitude, reference, largest = None, None, 1.0
     if structure.scales:
         amplitude = Amplitude([prior[prior.names[i]] for i in structure.scales])
@@ -193,14 +198,14 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std, verbos
         for start in range(0, len(theta), _CHUNK):
             block = theta[start : start + _CHUNK]
             predictions = forward.predict(block, X[order], with_std)
-            part = predictions.mean
+            part = predictions.mean / unit[order]
             if with_std:
-                part = np.hstack([part, predictions.std])
+                part = np.hstack([part, predictions.std / unit[order]])
             parts.append(part)
             bar.update(len(block))
         return np.concatenate(parts) / scale
 
-    faint = faint[order] / largest
+    faint = (faint / unit)[order] / largest
     faint = np.concatenate([faint, faint]) if with_std else faint
     n_shared = len(structure.shared)
     grid = _Grid(evaluate, [_SHARED_NODES] * n_shared + [_OWN_NODES])
@@ -232,7 +237,9 @@ def make_tables(forward, prior, structure, X, faint, tolerance, with_std, verbos
     else:
         error = float(max(e[1] for e in errors))
     tables = _arrays(values, groups, columns, order, amplitude, with_std)
-    return TableSet(tables, order, columns, amplitude, error, grid.n_models, unsolved)
+    return TableSet(
+        tables, order, unit[order], columns, amplitude, error, grid.n_models, unsolved
+    )
 
 
 def _level(values):
