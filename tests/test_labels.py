@@ -1,5 +1,6 @@
 """Labels of disentanglers: both ways that they are given, missing, uncertain, kinds."""
 
+import functools
 import warnings
 
 import numpy as np
@@ -494,21 +495,25 @@ def test_masked_labels_are_missing():
 # -- any unit, any size
 
 
+@functools.cache
+def in_unit(make, with_sigma, dtype, unit):
+    """Return a fitted model, its spectra in a unit, and what goes with them."""
+    S, u, _ = stars(300)
+    S = (S.astype(dtype).astype(float) * unit).astype(dtype)
+    kw = {"conditions": u} | ({"sigma": 0.02 * unit} if with_sigma else {})
+    params = {} if make is poly else {"max_iter": 4, "tol": 0}
+    return make(**params).fit(S, **kw), S, kw
+
+
 @both
 @pytest.mark.parametrize("with_sigma", [False, True])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("unit", [2.0**-60, 2.0**50, 1e-30, 1e-18, 1e30])
 def test_any_unit_of_flux(make, with_sigma, dtype, unit):
-    S, u, _ = stars(300)
-    S = S.astype(dtype)
-    scaled = (S.astype(float) * unit).astype(dtype)
-    params = {} if make is poly else {"max_iter": 4, "tol": 0}
-    model, other = make(**params), make(**params)
-    kw, other_kw = {"conditions": u}, {"conditions": u}
-    if with_sigma:
-        kw["sigma"], other_kw["sigma"] = 0.02, 0.02 * unit
-    Z = model.fit(S, **kw).transform(S, **kw)
-    found = other.fit(scaled, **other_kw).transform(scaled, **other_kw)
+    model, S, kw = in_unit(make, with_sigma, dtype, 1.0)
+    other, scaled, other_kw = in_unit(make, with_sigma, dtype, unit)
+    Z = model.transform(S, **kw)
+    found = other.transform(scaled, **other_kw)
     assert found.dtype == dtype
     Z = Z.astype(float) * (unit if make is poly else 1)
     found = found.astype(float)
@@ -519,8 +524,9 @@ def test_any_unit_of_flux(make, with_sigma, dtype, unit):
         left = LinearRegression().fit(found / found.std(), Z / Z.std())
         tolerance = 1e-4 if dtype == np.float32 else 1e-9
         assert 1 - left.score(found / found.std(), Z / Z.std()) < tolerance
-    expected = model.recast(S, u[0], **kw).astype(float)
-    recast = other.recast(scaled, u[0], **other_kw).astype(float) / unit
+    labels = kw["conditions"][0]
+    expected = model.recast(S, labels, **kw).astype(float)
+    recast = other.recast(scaled, labels, **other_kw).astype(float) / unit
     assert_allclose(recast, expected, atol=2e-3 if dtype == np.float32 else 1e-6)
     assert other.noise_variance_ is not None
     ratio = np.median(other.noise_variance_) / np.median(model.noise_variance_)

@@ -167,7 +167,7 @@ def test_number_of_components_is_found(scene, seed):
 @pytest.mark.parametrize("scene", ["protostellar", "high_z"])
 @pytest.mark.parametrize("snr", [10, 100, 1000])
 def test_the_most_distinct_members_halve_the_error_of_plain_runs(scene, snr):
-    data = make_line_maps(scene, snr=snr, random_state=0)
+    data = make_line_maps(scene, map_shape=(30, 30), snr=snr, random_state=0)
     X, true = data.X, data.components
     ensemble = LineMapNMFEnsemble(n_jobs=2, random_state=0).fit(X)
     plain = [
