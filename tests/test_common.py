@@ -106,7 +106,7 @@ INSTANCES = {
         BayesianRetrieval(
             Linear(),
             ParameterSpace({f"slope {i}": Uniform(-10, 10) for i in range(10)}),
-            sigma=3.0,
+            sigma=10.0,
             n_live_points=50,
             n_steps=8,
             population_size=25,
@@ -322,11 +322,11 @@ def test_tables_are_taken(name):
 def test_composes_in_pipeline_and_grid_search(name):
     X, y = data(name)
     pipeline = make_pipeline(StandardScaler(), instance(name))
-    parameter = {
-        "EmulatorRegressor": "emulatorregressor__lr",
-        "BayesianRetrieval": "bayesianretrieval__sigma",
+    grid = {
+        "EmulatorRegressor": {"emulatorregressor__lr": [2.0, 1e-1]},
+        "BayesianRetrieval": {"bayesianretrieval__sigma": [10.0, 2.0]},
     }[name]
-    search = GridSearchCV(pipeline, {parameter: [2.0, 1e-1]}, cv=KFold(2))
+    search = GridSearchCV(pipeline, grid, cv=KFold(2))
     search.fit(X, y)
     assert np.isfinite(search.cv_results_["mean_test_score"]).all()
     assert search.predict(X).shape == y.shape
