@@ -19,6 +19,7 @@ _ESTIMATORS = {
     "PolyDisentangler": "disentangling",
     "ProbabilisticPCA": "decomposition",
     "RSCA": "metric_learning",
+    "RetrievalTransformer": "retrieval",
 }
 _SUBPACKAGES = [
     "datasets",
@@ -48,6 +49,7 @@ __all__ = [  # noqa: F822
     "LineMapNMFEnsemble",
     "PolyDisentangler",
     "ProbabilisticPCA",
+    "RetrievalTransformer",
     "__version__",
 ]
 

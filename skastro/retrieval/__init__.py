@@ -3,5 +3,6 @@
 from ._posterior import Posterior
 from ._posterior_collection import Posteriors
 from ._retrieval import BayesianRetrieval
+from ._transformer import RetrievalTransformer
 
-__all__ = ["BayesianRetrieval", "Posterior", "Posteriors"]
+__all__ = ["BayesianRetrieval", "Posterior", "Posteriors", "RetrievalTransformer"]

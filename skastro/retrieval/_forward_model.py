@@ -227,7 +227,7 @@ class ForwardModel:
                 f" positions of the observed outputs; got {X.shape[1]} columns. Use"
                 " `forward_model.encode_lines([...])` where it has that."
             )
-        n_outputs = self._n_outputs()
+        n_outputs = self.n_outputs()
         positions = X[:, 0]
         wrong = (positions != np.round(positions)) | (positions < 0)
         wrong |= positions >= n_outputs
@@ -238,10 +238,15 @@ class ForwardModel:
                 f" {positions[wrong][0]:g}."
             )
 
-    def _n_outputs(self):
-        """Return how many outputs a model with ``predict`` has; unknown of a dear one.
+    def n_outputs(self):
+        """Count the outputs of a model with ``predict``; unknown of a dear one.
 
         It is asked for one prediction, unless that is dear.
+
+        Returns
+        -------
+        n_outputs : int or float
+            Infinity where it is not known.
         """
         if not self._dear:
             probe = self._prior.transform(np.full((1, len(self._prior)), 0.5))

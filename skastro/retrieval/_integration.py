@@ -5,7 +5,7 @@ from dataclasses import replace
 from ..utils.warn import warn
 from ._scale_sampler import ScaleSampler, integrable_scale
 from ._structure import has_tables, read_structure
-from ._table_sampler import TableSampler, can_sample
+from ._table_sampler import TableSampler, can_sample, demands_of
 
 
 def integrate(solver, problems, seed, verbose=0):
@@ -41,15 +41,16 @@ def integrate(solver, problems, seed, verbose=0):
     structure = read_structure(forward, prior)
     observed = [problem for problem in problems if problem is not None]
     if has_tables(structure, prior) and can_sample(observed):
+        demands = demands_of(observed, len(X))
         tables = TableSampler(
-            forward, prior, structure, X, observed, with_std, seed, verbose
+            forward, prior, structure, X, demands, with_std, seed, verbose
         )
-        if tables.fine_enough:
+        if demands.allow(tables.made.error):
             names = [prior.names[i] for i in structure.integrated]
             return replace(solver, tables=tables), names
         warn(
-            f"Some line is known to {tables.smallest_error:.2g} of its intensity, which"
-            f" tables of `forward_model`, good to {tables.made.error:.2g}, are too"
+            f"Some line is known to {demands.smallest_error:.2g} of its intensity,"
+            f" which tables of `forward_model`, good to {tables.made.error:.2g}, are too"
             " coarse for: its separable parameters are sampled with the rest, which"
             " takes longer."
         )

@@ -11,6 +11,7 @@ from ..utils.progress import LongFit, Progress, long_fit
 from ..utils.seeds import draw_seed
 from ..utils.sklearn_names import HasMethods, Interval, StrOptions, _fit_context
 from ..utils.warn import warn
+from ._catalogue import check_settings
 from ._fitted_data import FittedDataMixin
 from ._forward_model import ForwardModel
 from ._integration import integrate
@@ -343,17 +344,7 @@ default=None
                 "`surrogate` places the calls of sampler='importance' with `max_calls`;"
                 f" got sampler={self.sampler!r} and max_calls={self.max_calls}."
             )
-        n_parameters = len(self.prior)
-        if self.n_live_points <= n_parameters:
-            raise ValueError(
-                f"`n_live_points`={self.n_live_points} must be more than the"
-                f" {n_parameters} parameters of `prior`; hundreds are usual."
-            )
-        if self.degrees_of_freedom is not None and self.calibration_error:
-            raise ValueError(
-                "`degrees_of_freedom` and `calibration_error` exclude each other: the"
-                " integral over calibrations is that of Gaussian errors."
-            )
+        check_settings(self)
 
     def _problem(self, rows, y, sigma, limit, band):
         """Return the problem of one object."""

@@ -6,7 +6,7 @@ from ..utils.warn import warn
 _FEW = 100
 
 
-def report(outcomes, forward, max_calls):
+def report(outcomes, forward, max_calls, strict=True):
     """Warn of what went wrong; raise if nothing went.
 
     Parameters
@@ -17,6 +17,8 @@ def report(outcomes, forward, max_calls):
         The forward model, which knows its range.
     max_calls : int or None
         The parameter, for the message.
+    strict : bool, default=True
+        Whether to raise if there is no posterior of any object.
 
     Raises
     ------
@@ -27,7 +29,7 @@ def report(outcomes, forward, max_calls):
     many = len(outcomes) > 1
     of = f" of {len(outcomes)} objects" if many else ""
     failed = [o for o in solved if o.posterior is None]
-    if failed and len(failed) == len(solved):
+    if strict and failed and len(failed) == len(solved):
         raise ValueError(_nothing(failed))
     for message in (
         _empty(len(outcomes) - len(solved), of),

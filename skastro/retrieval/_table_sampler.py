@@ -62,6 +62,70 @@ def _smallest_error(problems):
     return float(smallest)
 
 
+class Demands(NamedTuple):
+    """How fine the tables of objects must be, and what else depends on their data."""
+
+    #: smallest relative error of a detection
+    smallest_error: float
+    #: of shape (n_lines,): intensities below which relative errors do not matter,
+    #: infinite where no object was observed
+    faint: np.ndarray
+    #: receiver bands whose calibration errors are sampled
+    n_bands: int
+
+    @property
+    def tolerance(self):
+        """Relative error that tables are made to have."""
+        return float(np.clip(_SHARE * self.smallest_error, _FINEST, _COARSEST))
+
+    def allow(self, error):
+        """Whether an error of the tables matters little beside those of the lines."""
+        return error <= _TOO_COARSE * self.smallest_error
+
+    def halved(self, n, n_faint, n_bands):
+        """Return demands whose tolerance, and whose faint lines, are so often halved.
+
+        Parameters
+        ----------
+        n, n_faint : int
+            How often.
+        n_bands : int
+            Receiver bands.
+
+        Returns
+        -------
+        demands : Demands
+        """
+        error = self.tolerance / _SHARE / 2**n if n else self.smallest_error
+        return Demands(error, self.faint / 2**n_faint, n_bands)
+
+
+def demands_of(problems, n_lines):
+    """Return what objects demand of tables.
+
+    Parameters
+    ----------
+    problems : list of Problem
+        The objects.
+    n_lines : int
+        Number of all lines.
+
+    Returns
+    -------
+    demands : Demands
+    """
+    faint = np.full(n_lines, np.inf)
+    n_bands = 0
+    for problem in problems:
+        likelihood = problem.likelihood
+        sigma = np.sqrt(likelihood.variance)
+        sigma = np.where(sigma > 0, sigma, np.abs(likelihood.y))
+        np.minimum.at(faint, problem.rows, sigma)
+        if likelihood.calibration_error:
+            n_bands = max(n_bands, likelihood.n_bands)
+    return Demands(_smallest_error(problems), faint, n_bands)
+
+
 class TableSampler:
     """Sampling of objects that share tables.
 
@@ -75,8 +139,8 @@ class TableSampler:
         What its parameters do.
     X : ndarray of shape (n_lines, 1)
         All lines.
-    problems : iterable of Problem
-        The objects, of which the tables must be fine enough.
+    demands : Demands
+        What the objects demand of the tables.
     with_std : bool
         Whether the model states its own error.
     seed : int
@@ -86,27 +150,22 @@ class TableSampler:
     """
 
     def __init__(
-        self, forward, prior, structure, X, problems, with_std, seed, verbose=0
+        self, forward, prior, structure, X, demands, with_std, seed, verbose=0
     ):
         self.prior, self.structure = prior, structure
-        problems = list(problems)
-        faint = np.full(len(X), np.inf)
-        n_bands = 0
-        for problem in problems:
-            likelihood = problem.likelihood
-            sigma = np.sqrt(likelihood.variance)
-            sigma = np.where(sigma > 0, sigma, np.abs(likelihood.y))
-            np.minimum.at(faint, problem.rows, sigma)
-            if likelihood.calibration_error:
-                n_bands = max(n_bands, likelihood.n_bands)
-        self.smallest_error = _smallest_error(problems)
-        tolerance = float(np.clip(_SHARE * self.smallest_error, _FINEST, _COARSEST))
         self.made = make_tables(
-            forward, prior, structure, X, faint, tolerance, with_std, verbose
+            forward,
+            prior,
+            structure,
+            X,
+            demands.faint,
+            demands.tolerance,
+            with_std,
+            verbose,
         )
         self.outside = forward.minds_domain
         self.n_dimensions = (
-            len(structure.shared) + (self.made.amplitude is not None) + n_bands
+            len(structure.shared) + (self.made.amplitude is not None) + demands.n_bands
         )
         try:
             sobol = qmc.Sobol(self.n_dimensions, rng=np.random.default_rng(seed))
@@ -131,11 +190,6 @@ class TableSampler:
         }
         state["made"] = replace(made, tables=tables._replace(**arrays))
         self.__dict__.update(state)
-
-    @property
-    def fine_enough(self):
-        """Whether errors of the tables matter little beside those of the lines."""
-        return self.made.error <= _TOO_COARSE * self.smallest_error
 
     @property
     def names(self):
