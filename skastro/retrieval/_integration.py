@@ -50,8 +50,8 @@ def integrate(solver, problems, seed, verbose=0):
             return replace(solver, tables=tables), names
         warn(
             f"Some line is known to {demands.smallest_error:.2g} of its intensity,"
-            f" which tables of `forward_model`, good to {tables.made.error:.2g}, are too"
-            " coarse for: its separable parameters are sampled with the rest, which"
+            f" which tables of `forward_model`, good to {tables.made.error:.2g}, are"
+            " too coarse for: its separable parameters are sampled with the rest, which"
             " takes longer."
         )
     column = integrable_scale(structure, prior, observed, with_std)
