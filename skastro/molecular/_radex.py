@@ -414,13 +414,14 @@ class RadexModel(LineModel):
             )
         first = [transitions[0] for transitions in lines.transitions]
         radiation = solution.radiation_temperature[:, first]
-        for i, transitions in enumerate(lines.transitions):
-            if len(transitions) > 1:
-                solver = self._solver(name)
-                around = self._around(solver, gas.shared)
-                radiation[:, i] = solver.blend_temperature(
-                    solution, column, around, transitions, gas.line_width
-                )
+        blends = [i for i, own in enumerate(lines.transitions) if len(own) > 1]
+        if blends:
+            solver = self._solver(name)
+            around = self._around(solver, gas.shared)
+        for i in blends:
+            radiation[:, i] = solver.blend_temperature(
+                solution, column, around, lines.transitions[i], gas.line_width
+            )
         radiation[~solution.converged] = np.nan
         return radiation, 0.0  # it is the physics
 
