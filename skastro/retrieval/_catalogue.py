@@ -4,7 +4,6 @@ import numpy as np
 
 from ..utils.arrays import is_table, plain, validate
 from ..utils.sigma import check_error_names, check_errors
-from ._likelihood import Likelihood
 from ._line_names import lines_of
 from ._observations import in_unit
 from ._problem import Problem
@@ -271,14 +270,6 @@ def problems_of(estimator, X, sigma, limit):
     problems = []
     for own in zip(X, sigma, limit, strict=True):
         rows = np.flatnonzero(~np.isnan(own[0]))
-        y, error, below = (values[rows] for values in own)
-        likelihood = Likelihood(
-            y,
-            error,
-            upper_limit=below,
-            degrees_of_freedom=estimator.degrees_of_freedom,
-            calibration_error=estimator.calibration_error,
-            band=estimator._band[rows],
-        )
-        problems.append(Problem(rows, likelihood) if len(rows) else None)
+        seen = [values[rows] for values in (*own, estimator._band)]
+        problems.append(Problem.of(estimator, rows, *seen) if len(rows) else None)
     return problems

@@ -5,6 +5,8 @@ from collections import Counter
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
+from ._problem import Problem
+
 
 class FittedDataMixin:
     """A retrieval that remembers its data, in ``_observations``.
@@ -85,7 +87,7 @@ class FittedDataMixin:
             rows = found[0]
             own = slice(None) if one else slice(i * n_draws, (i + 1) * n_draws)
             own_std = None if std is None else std[own][:, rows]
-            value = self._problem(*found).likelihood(mean[own][:, rows], own_std)
+            value = Problem.of(self, *found).likelihood(mean[own][:, rows], own_std)
             values[i] = np.where(np.isnan(value), -np.inf, value)
         return values[0] if self._observations.single else values
 

@@ -61,6 +61,13 @@ class ForwardModel:
     dear : bool, default=False
         Whether each call of the model counts, so that none is spent on checks.
 
+    Attributes
+    ----------
+    model : callable or estimator
+        The model; an emulator says NaN of what it has not learned.
+    minds_domain : bool
+        Whether it is one that does so.
+
     Raises
     ------
     ValueError
@@ -71,39 +78,29 @@ class ForwardModel:
         if isinstance(model, FrozenEstimator):  # a grid's; it would hide the policy
             model = model.estimator
         policy = getattr(model, "extrapolation", "ignore")
-        self._minds_domain = hasattr(model, "in_domain") and policy != "ignore"
-        if self._minds_domain:
+        self.minds_domain = hasattr(model, "in_domain") and policy != "ignore"
+        if self.minds_domain:
             # an emulator that may not extrapolate says NaN where it knows nothing
             model = copy.copy(model)
             model.extrapolation = "nan"
-        self._model = model
+        self.model = model
         self._prior = prior
         self._dear = dear
         self._order = self._match_prior()
-        if self._minds_domain:
+        if self.minds_domain:
             self._check_domain()
         if not dear and (hasattr(model, "steps") or _says_of_batches(model)):
             self._warn_of_a_design()
 
     @property
-    def model(self):
-        """The model itself."""
-        return self._model
-
-    @property
-    def minds_domain(self):
-        """Whether NaN may mean that an emulator has not learned a place."""
-        return self._minds_domain
-
-    @property
     def nonnegative(self):
         """Whether the model's predictions cannot be negative."""
-        return getattr(self._model, "nonnegative_output", False)
+        return getattr(self.model, "nonnegative_output", False)
 
     @property
     def unit(self):
         """Unit of the model's predictions, or None."""
-        return getattr(self._model, "output_unit", None)
+        return getattr(self.model, "output_unit", None)
 
     def __call__(self, theta, X):
         """Predict rows of ``X``; `predict` says more of them.
@@ -117,7 +114,7 @@ class ForwardModel:
     @property
     def has_spread(self):
         """Whether the model states its own error."""
-        return hasattr(self._model, "predict") and has_spread(self._model)
+        return hasattr(self.model, "predict") and has_spread(self.model)
 
     def predict(self, theta, X, return_std=False):
         """Predict rows of ``X`` and, if asked, the model's own error of them.
@@ -141,7 +138,7 @@ class ForwardModel:
             If the model returns another shape.
         """
         std = None
-        if hasattr(self._model, "predict"):
+        if hasattr(self.model, "predict"):
             columns = X[:, 0].astype(int)
             if return_std:
                 predicted, std = self.outputs(theta, return_std=True)
@@ -151,7 +148,7 @@ class ForwardModel:
             predicted = predicted[:, columns]
         else:
             with _no_word_of_each_batch():
-                predicted = np.asarray(self._model(theta, X), dtype=float)
+                predicted = np.asarray(self.model(theta, X), dtype=float)
         if predicted.shape != (len(theta), len(X)):
             raise ValueError(
                 f"`forward_model` must return shape ({len(theta)}, {len(X)}),"
@@ -174,15 +171,15 @@ class ForwardModel:
         outside : ndarray of shape (n_draws,), dtype bool
         """
         outside = np.zeros(len(theta), dtype=bool)
-        if self._minds_domain:
+        if self.minds_domain:
             unsolved = np.isnan(predicted).any(axis=1)
             if unsolved.any():
-                outside[unsolved] = ~self._ask(self._model.in_domain, theta[unsolved])
+                outside[unsolved] = ~self._ask(self.model.in_domain, theta[unsolved])
         return outside
 
     def row_names(self, X):
         """Name the rows of ``X`` in messages."""
-        names = getattr(self._model, "output_names", None)
+        names = getattr(self.model, "output_names", None)
         if names is None:
             return [f"row {i}" for i in range(len(X))]
         return [names[int(i)] for i in X[:, 0]]
@@ -205,9 +202,9 @@ class ForwardModel:
         """
         shape = len(theta), -1
         if not return_std:
-            predicted = self._ask(self._model.predict, theta, silent)
+            predicted = self._ask(self.model.predict, theta, silent)
             return np.asarray(predicted).reshape(shape)
-        pair = self._ask(partial(self._model.predict, return_std=True), theta)
+        pair = self._ask(partial(self.model.predict, return_std=True), theta)
         return tuple(np.asarray(part).reshape(shape) for part in pair)
 
     def _ask(self, method, theta, silent=True):
@@ -219,7 +216,7 @@ class ForwardModel:
 
     def check_rows(self, X):
         """Check that ``X`` picks outputs that the model has."""
-        if not hasattr(self._model, "predict"):
+        if not hasattr(self.model, "predict"):
             return
         if X.shape[1] != 1:
             raise ValueError(
@@ -251,12 +248,12 @@ class ForwardModel:
         if not self._dear:
             probe = self._prior.transform(np.full((1, len(self._prior)), 0.5))
             return self.outputs(probe).shape[1]
-        names = getattr(self._model, "output_names", None)
+        names = getattr(self.model, "output_names", None)
         return np.inf if names is None else len(names)
 
     def _match_prior(self):
         """Match the prior to the model's parameters; return their order."""
-        model, prior = self._model, self._prior
+        model, prior = self.model, self._prior
         names = getattr(model, "parameter_names", None)
         if names is None:
             names = getattr(model, "feature_names_in_", None)
@@ -319,7 +316,7 @@ class ForwardModel:
         said = {}
         for warning in caught:
             said.setdefault(warning.category, warning.message)
-        in_pipeline = hasattr(self._model, "steps")
+        in_pipeline = hasattr(self.model, "steps")
         for category in (ExtrapolationWarning, OverlapWarning):
             if category not in said:
                 continue
@@ -342,7 +339,7 @@ class ForwardModel:
             The parameters that do, and from where on; empty if no single one does.
         """
         theta = self._prior.sample_latin_hypercube(2048, random_state=0)
-        inside = self._ask(self._model.in_domain, theta)
+        inside = self._ask(self.model.in_domain, theta)
         return 1 - np.mean(inside), self._who(theta, inside)
 
     def _who(self, theta, inside):

@@ -4,10 +4,12 @@ A probit is a standard normal deviate under the prior, of which every proposal h
 share, so that weights are bounded where a mixture is wrong.
 """
 
-from math import exp, lgamma, log, pi, sqrt
+from math import ceil, exp, lgamma, log, log2, pi, sqrt
 
 import numpy as np
 from numba import njit
+from scipy import special
+from scipy.stats import qmc
 
 #: Share of the prior in every proposal.
 PRIOR_SHARE = 0.05
@@ -17,6 +19,31 @@ FREEDOM, INFLATION = 6.0, 1.2
 _N_PASSES, _POINTS_PER_DIMENSION = 6, 10
 #: Added to the covariance, in units of that of all points.
 _REGULARISATION = 1e-3
+
+
+def probits_of_prior(n, n_dimensions, rng):
+    """Draw probits from the prior, evenly: the first points of Sobol's sequence.
+
+    Parameters
+    ----------
+    n : int
+        How many.
+    n_dimensions : int
+        Of how many dimensions.
+    rng : numpy Generator
+        Scrambles the sequence.
+
+    Returns
+    -------
+    z : ndarray of shape (n, n_dimensions)
+    """
+    try:
+        sobol = qmc.Sobol(n_dimensions, rng=rng)
+    except TypeError:  # scipy < 1.15
+        sobol = qmc.Sobol(n_dimensions, seed=rng)
+    # a power of 2 of them is even
+    u = sobol.random(2 ** ceil(log2(n)))[:n]
+    return special.ndtri(np.clip(u, 1e-9, 1 - 1e-9))
 
 
 @njit(nogil=True, cache=True)

@@ -19,6 +19,33 @@ class Problem:
     rows: np.ndarray
     likelihood: Likelihood
 
+    @classmethod
+    def of(cls, estimator, rows, y, sigma, limit, band):
+        """Return the problem of an object, with errors as a retrieval has them.
+
+        Parameters
+        ----------
+        estimator : BayesianRetrieval or RetrievalTransformer
+            Whose parameters say what errors are.
+        rows : ndarray of int of shape (n_lines,)
+            Which lines were observed.
+        y, sigma, limit, band : ndarray of shape (n_lines,)
+            As of `Likelihood`.
+
+        Returns
+        -------
+        problem : Problem
+        """
+        likelihood = Likelihood(
+            y,
+            sigma,
+            upper_limit=limit,
+            degrees_of_freedom=estimator.degrees_of_freedom,
+            calibration_error=estimator.calibration_error,
+            band=band,
+        )
+        return cls(rows, likelihood)
+
 
 @dataclass(frozen=True)
 class Outcome:

@@ -15,7 +15,6 @@ from ._catalogue import check_settings
 from ._fitted_data import FittedDataMixin
 from ._forward_model import ForwardModel
 from ._integration import integrate
-from ._likelihood import Likelihood
 from ._observations import check_observations, check_sign
 from ._posterior_collection import Posteriors
 from ._predictive import PredictiveMixin
@@ -298,7 +297,7 @@ default=None
         if self.log_dir is not None:
             forward = None if self._dear else self._forward
             claim(self.log_dir, data, forward, self.prior, self._settings())
-        problems = [None if o is None else self._problem(*o) for o in data.objects()]
+        problems = [None if o is None else Problem.of(self, *o) for o in data.objects()]
         solver = Solver(
             self._forward,
             self.prior,
@@ -345,18 +344,6 @@ default=None
                 f" got sampler={self.sampler!r} and max_calls={self.max_calls}."
             )
         check_settings(self)
-
-    def _problem(self, rows, y, sigma, limit, band):
-        """Return the problem of one object."""
-        likelihood = Likelihood(
-            y,
-            sigma,
-            upper_limit=limit,
-            degrees_of_freedom=self.degrees_of_freedom,
-            calibration_error=self.calibration_error,
-            band=band,
-        )
-        return Problem(rows, likelihood)
 
     def _sample(self, solver, problems, single):
         """Return the outcome of each problem, and None where there is none."""

@@ -81,10 +81,10 @@ class Solver:
         outcome : Outcome
             Without a posterior, if no model had a solution.
         """
-        counts = Counts()
-        integrated = self.integrated
-        target = self._target(problem, counts)
-        if integrated is not None:
+        counts, integrated = Counts(), self.integrated
+        if integrated is None:
+            target = self._target(problem, counts)
+        else:
             target = integrated.target(problem, counts, IMPOSSIBLE)
         run = nested_sampling(
             *target,
@@ -115,7 +115,7 @@ class Solver:
                 run.log_evidence,
                 run.log_evidence_err,
                 seed,
-            ).thin(None, seed, samples_only=True)
+            )
         return Outcome(
             posterior if n_samples is None else posterior.thin(n_samples, seed),
             "nested",
@@ -158,15 +158,10 @@ class Solver:
         -------
         outcomes : list of Outcome
         """
-        outcomes = []
-        for problem, seed in zip(problems, seeds, strict=True):
-            found = self.tables.one(problem, seed, self.min_ess, n_samples)
-            posterior, counts = found.posterior, [found.n_calls, 0, 0]
-            counts[2 if self.tables.outside else 1] = found.n_impossible
-            if posterior is not None and n_samples is None:
-                posterior = posterior.thin(None, seed, samples_only=True)
-            outcomes.append(Outcome(posterior, "importance", *counts))
-        return outcomes
+        return [
+            self.tables.one(problem, seed, self.min_ess, n_samples)
+            for problem, seed in zip(problems, seeds, strict=True)
+        ]
 
     def sampler(self):
         """Return importance sampling of this forward model and prior."""
@@ -247,9 +242,9 @@ class Solver:
             found.log_evidence_err,
             ess,
         )
-        return posterior.thin(None, seed, samples_only=True) if n_samples is None else (
-            posterior
-        )  # fmt: skip
+        if n_samples is None:
+            posterior = posterior.thin(None, seed, samples_only=True)
+        return posterior
 
 
 def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):

@@ -13,7 +13,6 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
 from . import _mixture
 from ._forward_model import Predictions
@@ -106,12 +105,8 @@ class Sampler:
         -------
         bank : Bank
         """
-        try:
-            sobol = qmc.Sobol(self.n_parameters, rng=np.random.default_rng(seed))
-        except TypeError:  # scipy < 1.15
-            sobol = qmc.Sobol(self.n_parameters, seed=np.random.default_rng(seed))
-        u = np.clip(sobol.random(size), 1e-9, 1 - 1e-9)
-        z = special.ndtri(u)
+        rng = np.random.default_rng(seed)
+        z = _mixture.probits_of_prior(size, self.n_parameters, rng)
         return Bank(z, self.evaluate(z))
 
     def seeds(self, bank, log_likelihood, seed):

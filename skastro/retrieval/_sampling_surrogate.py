@@ -12,8 +12,8 @@ from pathlib import Path
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
+from ._mixture import probits_of_prior
 from ._posterior import Posterior
 from ._sampling import Counts, Outcome
 from ._sampling_importance import _log_prior, _temper
@@ -100,12 +100,7 @@ class SurrogateSampler:
         n = int(min(_PER_PARAMETER * len(self._prior), _DESIGN_SHARE * self._max_calls))
         n = self._calls.begun or max(n, min(2, self._max_calls))
         rng = np.random.default_rng(self._rng.integers(2**63))
-        try:
-            sobol = qmc.Sobol(len(self._prior), rng=rng)
-        except TypeError:  # scipy < 1.15
-            sobol = qmc.Sobol(len(self._prior), seed=rng)
-        u = sobol.random(2 ** int(np.ceil(np.log2(n))))[:n]
-        z = special.ndtri(np.clip(u, 1e-9, 1 - 1e-9))
+        z = probits_of_prior(n, len(self._prior), rng)
         self._log_density = np.log(n) + _log_prior(z)
         self._call(z)
         self._n_design = n

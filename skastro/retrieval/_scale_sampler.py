@@ -141,7 +141,7 @@ class ScaleSampler:
             values,
             log_evidence,
             log_evidence_err,
-        )
+        ).thin(None, seed, samples_only=True)
 
     def with_scale(self, problem, theta, lines, seed):
         """Draw the scale of an object, given all else.

@@ -5,10 +5,10 @@ from typing import NamedTuple
 
 import numpy as np
 from scipy import special
-from scipy.stats import qmc
 
-from ._mixture import seed_generator
+from ._mixture import probits_of_prior, seed_generator
 from ._posterior import Posterior
+from ._problem import Outcome
 from ._sampling_tables import BANK_SIZE, sample_object, sample_weighted
 from ._table_integrals import Data
 from ._table_likelihood import (
@@ -27,14 +27,6 @@ _SHARE, _FINEST, _COARSEST = 0.08, 5e-4, 1e-2
 _TOO_COARSE = 0.3
 #: Draws that are looked up in tables together.
 _BLOCK = 1024
-
-
-class Sampled(NamedTuple):
-    """What was found of one object."""
-
-    posterior: Posterior | None
-    n_calls: int
-    n_impossible: int
 
 
 def can_sample(problems):
@@ -167,12 +159,8 @@ class TableSampler:
         self.n_dimensions = (
             len(structure.shared) + (self.made.amplitude is not None) + demands.n_bands
         )
-        try:
-            sobol = qmc.Sobol(self.n_dimensions, rng=np.random.default_rng(seed))
-        except TypeError:  # scipy < 1.15
-            sobol = qmc.Sobol(self.n_dimensions, seed=np.random.default_rng(seed))
-        u = np.clip(sobol.random(BANK_SIZE), 1e-9, 1 - 1e-9)
-        self.bank = special.ndtri(u)
+        rng = np.random.default_rng(seed)
+        self.bank = probits_of_prior(BANK_SIZE, self.n_dimensions, rng)
         self.bank_lines = self._read(self.bank)
 
     def __setstate__(self, state):
@@ -250,7 +238,7 @@ class TableSampler:
 
         Returns
         -------
-        sampled : Sampled
+        outcome : Outcome
         """
         tables, data = self.made.tables, self.data(problem)
         common = tables, data, self.bank, *self.bank_lines, float(min_ess)
@@ -272,13 +260,18 @@ class TableSampler:
                     error,
                     ess,
                 )
-            return Sampled(posterior, n_calls, n_impossible)
+            return self._outcome(posterior, n_calls, n_impossible)
         z, weights, log_z, ess, n_impossible = sample_weighted(*common, seed)
         posterior = None
         if ess > 0:
             error = np.sqrt(max(1 / ess - 1 / len(z), 0.0))
             posterior = self.posterior(problem, z, weights, log_z, error, seed)
-        return Sampled(posterior, len(z), n_impossible)
+        return self._outcome(posterior, len(z), n_impossible)
+
+    def _outcome(self, posterior, n_calls, n_impossible):
+        """Return an outcome; where there is no solution, an emulator may know none."""
+        counts = (0, n_impossible) if self.outside else (n_impossible, 0)
+        return Outcome(posterior, "importance", n_calls, *counts)
 
     def posterior(self, problem, z, weights, log_evidence, log_evidence_err, seed):
         """Return the posterior of all parameters, given that of what was sampled.
@@ -319,7 +312,7 @@ class TableSampler:
             self._values(problem, z, u, values),
             log_evidence,
             log_evidence_err,
-        )
+        ).thin(None, seed, samples_only=True)
 
     def _values(self, problem, z, u, values):
         """Return log-likelihoods of samples, given those at their factors of bands.
