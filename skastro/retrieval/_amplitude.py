@@ -9,7 +9,7 @@ from ..parameter_space import LogUniform, Uniform
 _PROBITS = np.linspace(-8.0, 8.0, 8001)
 #: Quantiles of the second factor that the distribution of a product is a mean over,
 #: and places at which it is taken.
-_N_FACTOR, _N_PLACES = 2048, 4096
+_N_FACTOR, _N_PLACES = 512, 2048
 #: Quantiles of both factors between which a conditional density is linear.
 _NODES = special.ndtr(np.linspace(-5.5, 5.5, 193))
 

@@ -3,12 +3,14 @@
 What all lines share is sampled by adaptive importance sampling, compiled, an object at
 a time: draws of the prior that objects have in common, and then of mixtures fitted to
 the object's own weights (population Monte Carlo: Cappé, Douc, Guillin, Marin & Robert
-2008, Statistics and Computing 18, 447), all weighted by the density of all proposals
-together (deterministic mixture: Owen & Zhou 2000, JASA 95, 135). Separable parameters
+2008, Statistics and Computing 18, 447), weighted by the density of all of these
+together (deterministic mixture: Owen & Zhou 2000, JASA 95, 135). The draws that objects
+have in common only tell where to look, on tables with fewer nodes. Separable parameters
 are integrated, and drawn again for the posterior.
 """
 
 from math import ceil, exp, inf, log, sqrt
+from typing import NamedTuple
 
 import numpy as np
 from numba import njit
@@ -22,7 +24,13 @@ from ._mixture import (
     seed_generator,
     temper,
 )
-from ._table_likelihood import draw_separable, log_likelihoods, read_lines
+from ._table_likelihood import (
+    Tables,
+    draw_separable,
+    lines_at,
+    log_likelihoods,
+    read_lines,
+)
 
 #: Draws of the prior that all objects begin with, a power of 2.
 BANK_SIZE = 2048
@@ -33,8 +41,27 @@ _N_DRAWS, _MAX_ROUNDS = 512, 32
 _N_FIT, _N_COMPONENTS, _TEMPER_ESS = 384, 3, 60.0
 
 
+class Bank(NamedTuple):
+    """Draws of the prior that all objects begin with."""
+
+    #: those with fewer nodes; without values
+    tables: Tables
+    #: (n_bank, d): probits
+    z: np.ndarray
+    #: lines there, as `read_lines` gives them
+    curves: np.ndarray
+    spreads: np.ndarray
+
+    @classmethod
+    def at(cls, z, tables):
+        """Return the bank of probits ``z``, by tables with fewer nodes."""
+        curves, spreads = lines_at(tables, z)
+        bare = tables._replace(values=tables.values[:1], stds=tables.stds[:1])
+        return cls(bare, z, curves, spreads)
+
+
 @njit(nogil=True, cache=True)
-def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed):
+def sample_weighted(tables, data, bank, min_ess, seed):
     """Sample one object; parameters are those of `sample_object`.
 
     Returns
@@ -45,45 +72,38 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
         Their weights, which sum to 1.
     log_evidence, ess : float
         Minus infinity and 0 where nothing is possible.
-    n_impossible : int
-        Draws without a solution.
+    n_calls, n_impossible : int
+        Evaluations, the bank's among them, and those without a solution.
     """
     seed_generator(seed)
-    n_bank, d = bank.shape
+    n_bank, d = bank.z.shape
     most = n_bank + _MAX_ROUNDS * _N_DRAWS
     z, values = np.empty((most, d)), np.empty(most)
-    # logarithm of the sum of the densities of all proposals, times draws of each
-    prior, density, own = np.empty(most), np.empty(most), np.empty(most)
+    # logarithm of the sum of the densities of rounds, times draws of each, and that
+    # of all proposals, the bank's among them
+    prior, density, own = np.empty(most), np.full(most, -inf), np.empty(most)
     log_ratio, weights = np.empty(most), np.empty(most)
-    z[:n_bank] = bank
-    log_likelihoods(tables, data, bank, bank_curves, bank_spreads, values[:n_bank])
-    curves = np.empty((_N_DRAWS, *bank_curves.shape[1:]), dtype=np.float32)
-    n_spreads = _N_DRAWS if len(tables.stds) else 1
-    spreads = np.empty((n_spreads, *bank_spreads.shape[1:]), dtype=np.float32)
+    z[:n_bank] = bank.z
+    log_likelihoods(
+        bank.tables, data, bank.z, bank.curves, bank.spreads, values[:n_bank]
+    )
+    n_entries, with_std = tables.values.shape[1], len(tables.stds) > 0
+    curves = np.empty((_N_DRAWS, n_entries), dtype=np.float32)
+    spreads = np.empty(
+        (_N_DRAWS if with_std else 1, n_entries if with_std else 0), dtype=np.float32
+    )
+    impossible = 0
     for m in range(n_bank):
-        prior[m] = log_normal(bank[m])
-        density[m] = prior[m] + log(n_bank)
-    n = n_bank
+        prior[m] = log_normal(bank.z[m])
+        impossible += 1 if values[m] == -inf else 0
+    if impossible == n_bank:
+        return z[:0], weights[:0], -inf, 0.0, n_bank, impossible
+    n, log_evidence, ess = n_bank, -inf, 0.0
     all_weights, all_means = [np.empty(0)], [np.empty((0, 0))]
     all_inverses = [np.empty((0, 0, 0))]
-    log_evidence, ess = -inf, 0.0
-    for i in range(_MAX_ROUNDS + 1):
-        highest, total, square = -inf, 0.0, 0.0
-        for m in range(n):
-            log_ratio[m] = prior[m] - density[m]
-            weights[m] = values[m] + log_ratio[m]
-            highest = max(highest, weights[m])
-        if highest == -inf:
-            return z[:n], weights[:n], -inf, 0.0, n
-        for m in range(n):
-            weights[m] = exp(weights[m] - highest)
-            total += weights[m]
-            square += weights[m] * weights[m]
-        log_evidence, ess = log(total) + highest, total * total / square
-        if ess >= min_ess or i == _MAX_ROUNDS:
-            for m in range(n):
-                weights[m] /= total
-            break
+    for _ in range(_MAX_ROUNDS):
+        for m in range(n):  # the bank is even: that of the prior is its density
+            log_ratio[m] = -_log_sum(density[m] - prior[m], log(n_bank))
         temper(values[:n], log_ratio[:n], _TEMPER_ESS, weights[:n])
         points = z[resample(weights[:n], _N_FIT)]
         shares, means, factors, inverses = fit_mixture(points, _N_COMPONENTS)
@@ -94,7 +114,7 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
         log_likelihoods(tables, data, new, curves, spreads, values[n:end])
         for m in range(n, end):
             prior[m] = log_normal(z[m])
-            density[m] = prior[m] + log(n_bank)
+            impossible += 1 if values[m] == -inf else 0
         for j in range(1, len(all_weights)):
             mixture_log_density(
                 new, all_weights[j], all_means[j], all_inverses[j], own[n:end]
@@ -103,28 +123,53 @@ def sample_weighted(tables, data, bank, bank_curves, bank_spreads, min_ess, seed
         all_weights.append(shares)
         all_means.append(means)
         all_inverses.append(inverses)
-        mixture_log_density(z[:end], shares, means, inverses, own[:end])
-        _add(density[:end], own[:end])
+        mixture_log_density(z[n_bank:end], shares, means, inverses, own[n_bank:end])
+        _add(density[n_bank:end], own[n_bank:end])
         n = end
-    impossible = 0
-    for m in range(n):
-        impossible += 1 if values[m] == -inf else 0
-    return z[:n].copy(), weights[:n].copy(), log_evidence, ess, impossible
+        # what counts are the draws of rounds
+        highest, total, square = -inf, 0.0, 0.0
+        for m in range(n_bank, n):
+            weights[m] = values[m] + prior[m] - density[m]
+            highest = max(highest, weights[m])
+        if highest > -inf:
+            for m in range(n_bank, n):
+                weights[m] = exp(weights[m] - highest)
+                total += weights[m]
+                square += weights[m] * weights[m]
+            log_evidence, ess = log(total) + highest, total * total / square
+            for m in range(n_bank, n):
+                weights[m] /= total
+        if ess >= min_ess:
+            break
+        # the next round is fitted to the bank too
+        mixture_log_density(bank.z, shares, means, inverses, own[:n_bank])
+        _add(density[:n_bank], own[:n_bank])
+    return (
+        z[n_bank:n].copy(),
+        weights[n_bank:n].copy(),
+        log_evidence,
+        ess,
+        n,
+        impossible,
+    )
+
+
+@njit(nogil=True, cache=True)
+def _log_sum(a, b):
+    """Return the logarithm of the sum of two exponentials."""
+    high, low = max(a, b), min(a, b)
+    return high + log(1.0 + exp(low - high)) if low > -inf else high
 
 
 @njit(nogil=True, cache=True)
 def _add(density, own):
     """Add the density of a round's proposal, times its draws."""
     for m in range(len(density)):
-        other = own[m] + log(_N_DRAWS)
-        high, low = max(density[m], other), min(density[m], other)
-        density[m] = high + log(1.0 + exp(low - high))
+        density[m] = _log_sum(density[m], own[m] + log(_N_DRAWS))
 
 
 @njit(nogil=True, cache=True)
-def sample_object(
-    tables, data, bank, bank_curves, bank_spreads, min_ess, n_samples, seed
-):
+def sample_object(tables, data, bank, min_ess, n_samples, seed):
     """Sample one object, and draw what was integrated.
 
     Parameters
@@ -133,10 +178,8 @@ def sample_object(
         The lines.
     data : Data
         The object.
-    bank : ndarray of shape (n_bank, d)
-        Probits drawn from the prior.
-    bank_curves, bank_spreads : ndarray
-        Lines there, as `read_lines` gives them.
+    bank : Bank
+        Draws of the prior.
     min_ess : float
         Effective sample size to reach.
     n_samples : int
@@ -157,8 +200,8 @@ def sample_object(
     n_calls, n_impossible : int
         Evaluations, and those without a solution.
     """
-    draws, weights, log_evidence, ess, impossible = sample_weighted(
-        tables, data, bank, bank_curves, bank_spreads, min_ess, seed
+    draws, weights, log_evidence, ess, n_calls, impossible = sample_weighted(
+        tables, data, bank, min_ess, seed
     )
     n, d = draws.shape
     n_groups = len(tables.starts) - 1
@@ -167,7 +210,7 @@ def sample_object(
     z, u = np.empty((n_samples, d)), np.empty((n_samples, n_groups))
     values = np.empty(n_samples)
     if log_evidence == -inf:
-        return z, u, values, log_evidence, inf, 0.0, n, impossible
+        return z, u, values, log_evidence, inf, 0.0, n_calls, impossible
     picked = resample(weights, n_samples)
     # of a draw that is picked several times the lines are looked up once
     distinct, counts = np.empty(n_samples, np.int64), np.zeros(n_samples, np.int64)
@@ -178,13 +221,15 @@ def sample_object(
             distinct[k] = picked[m]
         counts[k] += 1
     unique = draws[distinct[: k + 1]]
-    curves = np.empty((k + 1, *bank_curves.shape[1:]), dtype=np.float32)
-    n_spreads = k + 1 if len(tables.stds) else 1
-    spreads = np.empty((n_spreads, *bank_spreads.shape[1:]), dtype=np.float32)
+    n_entries, with_std = tables.values.shape[1], len(tables.stds) > 0
+    curves = np.empty((k + 1, n_entries), dtype=np.float32)
+    spreads = np.empty(
+        (k + 1 if with_std else 1, n_entries if with_std else 0), dtype=np.float32
+    )
     read_lines(tables, unique, curves, spreads)
     draw_separable(tables, data, unique, counts[: k + 1], curves, spreads, u, values)
     order = np.random.permutation(n_samples)
     z[:] = draws[picked[order]]
     u, values = u[order], values[order]
     error = sqrt(max(1.0 / ess - 1.0 / n, 0.0))
-    return z, u, values, log_evidence, error, ess, n, impossible
+    return z, u, values, log_evidence, error, ess, n_calls, impossible

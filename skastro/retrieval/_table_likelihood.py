@@ -16,31 +16,36 @@ from typing import NamedTuple
 import numpy as np
 from numba import njit
 
+from ._table_gaussian import (
+    Lines,
+    gaussian_draw,
+    gaussian_group,
+    make_work,
+)
 from ._table_integrals import (
     NO_SOLUTION,
     SOLVED,
-    gaussian_draw,
-    gaussian_integral,
-    gaussian_squares,
     general_draw,
     general_group,
+    general_look,
     log_density,
     log_lines,
 )
 
 #: Log-likelihoods lower than the highest by this need not be exact.
-_NEGLIGIBLE = 60.0
+_FAR_BELOW = 60.0
 
 
 class Tables(NamedTuple):
     """Lines as functions of what they share and of their own separable parameter."""
 
-    #: (n_entries,), float32: for each line a grid of the shared, with nodes in u last
+    #: (n_cells, n_entries), float32: rows are places on the grid of the shared, in which
+    #: each line has its nodes in u
     values: np.ndarray
-    #: the same of the model's own errors, or empty
+    #: the same of the model's own errors, or of shape (0, n_entries)
     stds: np.ndarray
-    #: (n_lines,): where each line's values begin
-    offsets: np.ndarray
+    #: (n_lines,): where in a row each line begins
+    places: np.ndarray
     #: (n_lines,): its nodes in u; 1 for a line without separable parameter
     n_nodes: np.ndarray
     #: (n_groups + 1,): lines of group g are those from starts[g] to starts[g + 1]
@@ -52,6 +57,8 @@ class Tables(NamedTuple):
     #: the first of these probits, and their distance
     first_probit: float
     probit_step: float
+    #: whether integrals are exact, or only tell where to look
+    exact: bool
 
 
 @njit(nogil=True, cache=True)
@@ -80,19 +87,16 @@ def amplitudes_of(tables, z):
 
 
 @njit(nogil=True, cache=True)
-def _read(values, tables, corners, shares, curves):
+def _read(values, corners, shares, curve):
     """Write lines at the nodes in u, linearly between corners of the shared grid."""
-    for l in range(len(tables.offsets)):
-        k = tables.n_nodes[l]
-        curve = curves[l]
-        for c in range(len(corners)):
-            start, share = tables.offsets[l] + corners[c] * k, shares[c]
-            if c == 0:
-                for i in range(k):
-                    curve[i] = share * values[start + i]
-            elif share > 0.0:
-                for i in range(k):
-                    curve[i] += share * values[start + i]
+    for c in range(len(corners)):
+        corner, share = corners[c], shares[c]
+        if c == 0:
+            for i in range(len(curve)):
+                curve[i] = share * values[corner, i]
+        elif share > 0.0:
+            for i in range(len(curve)):
+                curve[i] += share * values[corner, i]
 
 
 @njit(nogil=True, cache=True)
@@ -163,46 +167,94 @@ def read_lines(tables, z, curves, spreads):
         The lines.
     z : ndarray of shape (n, d)
         Probits.
-    curves : ndarray of shape (n, n_lines, n_nodes), float32
+    curves : ndarray of shape (n, n_entries), float32
         Written: the lines.
-    spreads : ndarray of that shape, or of shape (1, 0, n_nodes), float32
+    spreads : ndarray of that shape, or of shape (1, 0), float32
         Written, if the tables have them: the model's own errors.
     """
     corners = np.empty(2 ** len(tables.axes), dtype=np.int64)
     shares = np.empty(len(corners), dtype=np.float32)
     for m in range(len(z)):
         _locate(tables, z[m], corners, shares)
-        _read(tables.values, tables, corners, shares, curves[m])
+        _read(tables.values, corners, shares, curves[m])
         if len(tables.stds):
-            _read(tables.stds, tables, corners, shares, spreads[m])
+            _read(tables.stds, corners, shares, spreads[m])
+
+
+def thinned(tables, least):
+    """Return tables with up to four times fewer nodes in u, for a first look.
+
+    Parameters
+    ----------
+    tables : Tables
+        The lines.
+    least : int
+        Nodes to leave at least.
+
+    Returns
+    -------
+    thinned : Tables
+    """
+    step, most = 1, int(tables.n_nodes.max()) - 1
+    while step < 4 and most % (2 * step) == 0 and most // (2 * step) + 1 >= least:
+        step *= 2
+    n_nodes = (tables.n_nodes - 1) // step + 1
+    kept = [
+        begin + step * np.arange(n)
+        for begin, n in zip(tables.places, n_nodes, strict=True)
+    ]
+    kept = np.concatenate(kept)
+    return tables._replace(
+        values=np.ascontiguousarray(tables.values[:, kept]),
+        stds=np.ascontiguousarray(tables.stds[:, kept]),
+        places=np.cumsum([0, *n_nodes])[:-1],
+        n_nodes=n_nodes,
+        exact=False,
+    )
+
+
+def lines_at(tables, z):
+    """Return the lines, and the model's own errors, at probits: see `read_lines`."""
+    n_entries = tables.values.shape[1]
+    curves = np.empty((len(z), n_entries), dtype=np.float32)
+    shape = (len(z), n_entries) if len(tables.stds) else (1, 0)
+    spreads = np.empty(shape, dtype=np.float32)
+    read_lines(tables, z, curves, spreads)
+    return curves, spreads
 
 
 @njit(nogil=True, cache=True)
-def _log_group(group, tables, data, curves, spreads, scales, work):
-    """Return the log-likelihood of a group, integrated over its parameter."""
-    first, last = tables.starts[group], tables.starts[group + 1]
-    k = tables.n_nodes[first]
-    if k == 1:
-        total = 0.0
-        for l in range(first, last):
-            if not data.seen[l]:
-                continue
-            if not abs(curves[l, 0]) < SOLVED:
-                return -inf
-            spread = abs(scales[l]) * spreads[l, 0] if len(spreads) else 0.0
-            total += log_density(
-                scales[l] * curves[l, 0],
-                spread,
-                data.y[l],
-                data.sigma[l],
-                data.limit[l],
-                data.degrees_of_freedom,
-            )
-        return total
-    if _is_gaussian(group, tables, data):
-        lowest = gaussian_squares(first, last, k, curves, scales, data, work)
-        return gaussian_integral(k, lowest, work)
-    return general_group(first, last, k, curves, spreads, scales, data, work)
+def _alone(first, last, lines, data):
+    """Return the log-likelihood of lines without a parameter of their own."""
+    total = 0.0
+    for l in range(first, last):
+        if not data.seen[l]:
+            continue
+        predicted, spread = lines.curve[lines.places[l]], 0.0
+        if not abs(predicted) < SOLVED:
+            return -inf
+        if len(lines.spread):
+            spread = abs(lines.scales[l]) * lines.spread[lines.places[l]]
+        total += log_density(
+            lines.scales[l] * predicted,
+            spread,
+            data.y[l],
+            data.sigma[l],
+            data.limit[l],
+            data.degrees_of_freedom,
+        )
+    return total
+
+
+@njit(nogil=True, cache=True)
+def _highest(group, tables, data):
+    """Return the log-likelihood of a group that no model of it surpasses."""
+    total = 0.0
+    for l in range(tables.starts[group], tables.starts[group + 1]):
+        if data.seen[l] and not data.limit[l]:
+            y, sigma = data.y[l], data.sigma[l]
+            total += log_density(y, 0.0, y, sigma, False, data.degrees_of_freedom)
+    return total
 
 
 @njit(nogil=True, cache=True)
@@ -221,43 +273,59 @@ def log_likelihoods(tables, data, z, curves, spreads, out):
     curves, spreads : ndarray
         As `read_lines` gives them.
     out : ndarray of shape (n,)
-        Written; minus infinity where there is no solution.
+        Written; minus infinity where there is no solution, a bound where it is far
+        below the highest.
     """
-    n_lines, n_groups = len(tables.offsets), len(tables.starts) - 1
-    scales = np.empty(n_lines)
-    work = np.empty((n_groups, 6, tables.n_nodes.max()))
-    constant, best = data.constant + errors_factor(tables, data), -inf
-    lowest, gaussian = np.zeros(n_groups), np.empty(n_groups, dtype=np.bool_)
-    for group in range(n_groups):
-        alone = tables.n_nodes[tables.starts[group]] == 1
-        gaussian[group] = not alone and _is_gaussian(group, tables, data)
+    n_groups, n_lines = len(tables.starts) - 1, len(tables.n_nodes)
+    scales, work = np.empty((len(z), n_lines)), make_work(tables.n_nodes.max())
     for m in range(len(z)):
-        _scale(tables, data, z[m], scales)
+        _scale(tables, data, z[m], scales[m])
+        out[m] = data.constant + errors_factor(tables, data)
+    # groups that take long are asked last, where what they are at most still counts
+    late, highest, n_late = np.zeros(n_groups, dtype=np.bool_), np.zeros(n_groups), 0
+    for group in range(n_groups):
+        first, last = tables.starts[group], tables.starts[group + 1]
+        k = tables.n_nodes[first]
+        if k > 1 and _is_gaussian(group, tables, data):
+            gaussian_group(
+                0,
+                len(z),
+                first,
+                last,
+                k,
+                curves,
+                tables.places,
+                scales,
+                data,
+                work,
+                tables.exact,
+                out,
+            )
+        elif k > 1:
+            late[group], highest[group] = True, _highest(group, tables, data)
+            n_late += 1
+        else:
+            for m in range(len(z)):
+                own = spreads[m if len(tables.stds) else 0]
+                lines = Lines(curves[m], own, tables.places, scales[m])
+                out[m] += _alone(first, last, lines, data)
+    best = -inf
+    for m in range(len(z)):
+        total = out[m] + highest.sum()
         own = spreads[m if len(tables.stds) else 0]
-        # at most this, by what fits best
-        total, k = constant, 0
-        for group in range(n_groups):
-            if gaussian[group]:
+        lines = Lines(curves[m], own, tables.places, scales[m])
+        for group in range(n_groups if n_late else 0):
+            if not total > max(best - _FAR_BELOW, -NO_SOLUTION):
+                break
+            if late[group]:
                 first, last = tables.starts[group], tables.starts[group + 1]
-                k = tables.n_nodes[first]
-                lowest[group] = gaussian_squares(
-                    first, last, k, curves[m], scales, data, work[group]
-                )
-                total -= 0.5 * lowest[group]
-            else:
-                total += _log_group(
-                    group, tables, data, curves[m], own, scales, work[group]
-                )
-        if not total > -NO_SOLUTION:
-            out[m] = -inf
-            continue
-        if total > best - _NEGLIGIBLE:
-            for group in range(n_groups):
-                if gaussian[group]:
-                    total += 0.5 * lowest[group]
-                    total += gaussian_integral(k, lowest[group], work[group])
-            best = max(best, total)
-        out[m] = total
+                k, total = tables.n_nodes[first], total - highest[group]
+                if tables.exact:
+                    total += general_group(first, last, k, lines, data, work)
+                else:
+                    total += general_look(first, last, k, lines, data, work)
+        out[m] = total if total > -NO_SOLUTION else -inf
+        best = max(best, total)
 
 
 @njit(nogil=True, cache=True)
@@ -281,31 +349,46 @@ def draw_separable(tables, data, z, counts, curves, spreads, out, log_likelihood
     log_likelihood : ndarray of shape (counts.sum(),)
         Written: of the lines at what was drawn.
     """
-    n_lines, n_groups = len(tables.offsets), len(tables.starts) - 1
-    scales, work = np.empty(n_lines), np.empty((6, tables.n_nodes.max()))
-    row = 0
+    n_groups, n_lines = len(tables.starts) - 1, len(tables.n_nodes)
+    scales, work = np.empty((len(z), n_lines)), make_work(tables.n_nodes.max())
+    value, row = np.zeros(len(z)), 0
     for m in range(len(z)):
-        _scale(tables, data, z[m], scales)
+        _scale(tables, data, z[m], scales[m])
         own, end = spreads[m if len(tables.stds) else 0], row + counts[m]
+        lines = Lines(curves[m], own, tables.places, scales[m])
         log_likelihood[row:end] = data.constant
         for group in range(n_groups):
             first, last = tables.starts[group], tables.starts[group + 1]
-            k = tables.n_nodes[first]
-            value = _log_group(group, tables, data, curves[m], own, scales, work)
+            k, places = tables.n_nodes[first], tables.places
+            if k == 1:
+                out[row:end, group] = 0.5
+                log_likelihood[row:end] += _alone(first, last, lines, data)
+                continue
             gaussian = _is_gaussian(group, tables, data)
+            if gaussian:
+                gaussian_group(
+                    m,
+                    m + 1,
+                    first,
+                    last,
+                    k,
+                    curves,
+                    places,
+                    scales,
+                    data,
+                    work,
+                    tables.exact,
+                    value,
+                )
+            else:
+                general_group(first, last, k, lines, data, work)
             for r in range(row, end):
-                if k == 1:
-                    out[r, group] = 0.5
-                    log_likelihood[r] += value
-                    continue
                 if gaussian:
                     u = gaussian_draw(k, work)
                 else:
-                    u = general_draw(first, last, k, curves[m], own, scales, data, work)
+                    u = general_draw(first, last, k, lines, data, work)
                 out[r, group] = u
                 place = u * (k - 1)
                 i = min(int(place), k - 2)
-                log_likelihood[r] += log_lines(
-                    i, place - i, first, last, curves[m], own, scales, data
-                )
+                log_likelihood[r] += log_lines(i, place - i, first, last, lines, data)
         row = end

@@ -9,13 +9,14 @@ from scipy import special
 from ._mixture import probits_of_prior, seed_generator
 from ._posterior import Posterior
 from ._problem import Outcome
-from ._sampling_tables import BANK_SIZE, sample_object, sample_weighted
+from ._sampling_tables import BANK_SIZE, Bank, sample_object, sample_weighted
 from ._table_integrals import Data
 from ._table_likelihood import (
     amplitudes_of,
     draw_separable,
+    lines_at,
     log_likelihoods,
-    read_lines,
+    thinned,
 )
 from ._tables import make_tables
 
@@ -25,6 +26,8 @@ _MOST_BANDS = 3
 _SHARE, _FINEST, _COARSEST = 0.08, 5e-4, 1e-2
 #: Share of that smallest error from which on they are too coarse.
 _TOO_COARSE = 0.3
+#: Nodes of a separable parameter that a first look has at least.
+_LOOK_NODES = 17
 #: Draws that are looked up in tables together.
 _BLOCK = 1024
 
@@ -118,6 +121,16 @@ def demands_of(problems, n_lines):
     return Demands(_smallest_error(problems), faint, n_bands)
 
 
+def _own_arrays(values):
+    """Return a named tuple with copies of its arrays."""
+    arrays = {
+        name: np.array(value)
+        for name, value in values._asdict().items()
+        if isinstance(value, np.ndarray)
+    }
+    return values._replace(**arrays)
+
+
 class TableSampler:
     """Sampling of objects that share tables.
 
@@ -159,24 +172,22 @@ class TableSampler:
         self.n_dimensions = (
             len(structure.shared) + (self.made.amplitude is not None) + demands.n_bands
         )
+        least = _LOOK_NODES
+        if self.made.unsolved:  # who looks must not miss where there are solutions
+            least = int(self.made.tables.n_nodes.max())
         rng = np.random.default_rng(seed)
-        self.bank = probits_of_prior(BANK_SIZE, self.n_dimensions, rng)
-        self.bank_lines = self._read(self.bank)
+        z = probits_of_prior(BANK_SIZE, self.n_dimensions, rng)
+        self.bank = Bank.at(z, thinned(self.made.tables, least))
 
     def __setstate__(self, state):
         """Take arrays that joblib maps read-only as they were.
 
         Compiled for others, the same sums would be rounded otherwise.
         """
-        made, tables = state["made"], state["made"].tables
-        state["bank"] = np.array(state["bank"])
-        state["bank_lines"] = tuple(map(np.array, state["bank_lines"]))
-        arrays = {
-            name: np.array(value)
-            for name, value in tables._asdict().items()
-            if isinstance(value, np.ndarray)
-        }
-        state["made"] = replace(made, tables=tables._replace(**arrays))
+        made, bank = state["made"], state["bank"]
+        tables = _own_arrays(bank.tables)
+        state["bank"] = _own_arrays(bank)._replace(tables=tables)
+        state["made"] = replace(made, tables=_own_arrays(made.tables))
         self.__dict__.update(state)
 
     @property
@@ -188,15 +199,7 @@ class TableSampler:
 
     def _read(self, z):
         """Return the lines, and the model's own errors, at probits."""
-        tables = self.made.tables
-        shape = len(tables.offsets), int(tables.n_nodes.max())
-        curves = np.empty((len(z), *shape), dtype=np.float32)
-        has_std = len(tables.stds) > 0
-        spreads = np.empty(
-            (len(z), *shape) if has_std else (1, 0, shape[1]), dtype=np.float32
-        )
-        read_lines(tables, z, curves, spreads)
-        return curves, spreads
+        return lines_at(self.made.tables, z)
 
     def data(self, problem):
         """Return the lines of an object in the order of the tables."""
@@ -241,7 +244,7 @@ class TableSampler:
         outcome : Outcome
         """
         tables, data = self.made.tables, self.data(problem)
-        common = tables, data, self.bank, *self.bank_lines, float(min_ess)
+        common = tables, data, self.bank, float(min_ess)
         if n_samples is not None:
             z, u, values, log_z, error, ess, n_calls, n_impossible = sample_object(
                 *common, n_samples, seed
@@ -261,12 +264,12 @@ class TableSampler:
                     ess,
                 )
             return self._outcome(posterior, n_calls, n_impossible)
-        z, weights, log_z, ess, n_impossible = sample_weighted(*common, seed)
+        z, weights, log_z, ess, n_calls, n_impossible = sample_weighted(*common, seed)
         posterior = None
         if ess > 0:
             error = np.sqrt(max(1 / ess - 1 / len(z), 0.0))
             posterior = self.posterior(problem, z, weights, log_z, error, seed)
-        return self._outcome(posterior, len(z), n_impossible)
+        return self._outcome(posterior, n_calls, n_impossible)
 
     def _outcome(self, posterior, n_calls, n_impossible):
         """Return an outcome; where there is no solution, an emulator may know none."""
@@ -355,7 +358,7 @@ class TableSampler:
                     lines.append(None)
                     continue
                 low, high = (
-                    np.take_along_axis(curves, k[..., None], axis=2)[..., 0]
+                    np.take_along_axis(curves, tables.places + k, axis=1)
                     for k in (i, after)
                 )
                 own = factor * (low + (place - i) * (high - low))

@@ -279,30 +279,34 @@ def _arrays(values, groups, columns, order, amplitude, with_std):
     """Return the tables as the compiled likelihood takes them."""
     n_lines = len(order)
     lengths = values.shape[:-1]
-    flat, stds, offsets, n_nodes = [], [], [], []
-    values = np.where(np.isnan(values), NO_SOLUTION, values).astype(np.float32)
-    line, total = 0, 0
-    for group, column in zip(groups, columns, strict=True):
-        for _ in group:
-            own = values[..., line] if column >= 0 else values[..., :1, line]
-            flat.append(own.ravel())
-            if with_std:
-                own = values[..., n_lines + line]
-                stds.append((own if column >= 0 else own[..., :1]).ravel())
-            offsets.append(total)
-            total += flat[-1].size
-            n_nodes.append(lengths[-1] if column >= 0 else 1)
-            line += 1
+    own_nodes = [
+        lengths[-1] if column >= 0 else 1
+        for group, column in zip(groups, columns, strict=True)
+        for _ in group
+    ]
+    places = np.cumsum([0, *own_nodes])
+    n_cells = int(np.prod(lengths[:-1]))
+
+    def rows(values):
+        """Return all lines at their nodes, a row for each place on the shared grid."""
+        flat = np.empty((n_cells, places[-1]), dtype=np.float32)
+        for line, n in enumerate(own_nodes):
+            begin, own = places[line], values[..., line].reshape(n_cells, -1)
+            flat[:, begin : begin + n] = own[:, :n]
+        return flat
+
+    stds = np.empty((0, places[-1]), dtype=np.float32)
     probits = (0.0, 1.0) if amplitude is None else (
         amplitude.first_probit, amplitude.probit_step
     )  # fmt: skip
     return Tables(
-        np.concatenate(flat),
-        np.concatenate(stds) if stds else np.empty(0, dtype=np.float32),
-        np.array(offsets, dtype=np.int64),
-        np.array(n_nodes, dtype=np.int64),
+        rows(np.where(np.isnan(values), NO_SOLUTION, values)),
+        rows(values[..., n_lines:]) if with_std else stds,
+        places[:-1],
+        np.array(own_nodes, dtype=np.int64),
         np.cumsum([0, *map(len, groups)]),
         np.array(lengths[:-1], dtype=np.int64),
         np.ones(1) if amplitude is None else amplitude.values,
         *probits,
+        True,
     )

@@ -1,0 +1,318 @@
+r"""Integrals over a separable parameter where errors are Gaussian, and draws of it.
+
+Lines are linear between the nodes of a table, so that between two nodes the integrand
+is a Gaussian in the quantile :math:`u`: the trapezium, corrected by its slopes, is right
+for a segment that is short beside it, and the error function for one that is long.
+
+Loops are such as compilers make vectors of: no view of an array is made within them, and
+no division is looked at for zeros.
+"""
+
+from math import erfc, exp, log, pi, sqrt
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+
+#: Segments whose chi-square is higher than the lowest by this do not count.
+NEGLIGIBLE = 36.0
+#: Half the distance of the two points of Gauss and Legendre in a piece of length 1.
+GAUSS_POINT = 0.5 / sqrt(3.0)
+#: Chi-square beyond any that data have: there is no solution at one end.
+_FAR = 1e40
+#: Square of the deviates along a segment that is long: the trapezium of shorter ones,
+#: corrected by its slopes, is right to half a per cent at worst.
+_LONG = 2.0
+#: Lowest power of two that exponentials are made of, and chi-square that it is safe for.
+_LEAST_POWER, _SAFE = -1000.0, 1200.0
+#: Sum of likelihoods that has nine digits.
+_LEAST = 1e-260
+#: Share of the integral that long segments may have and not be looked at.
+_SHARE = 1e-4
+#: Tries of a rejection, which succeeds in one of two.
+TRIES = 200
+
+
+class Lines(NamedTuple):
+    """All lines at one draw of what they share.
+
+    Parameters
+    ----------
+    curve : ndarray of shape (n_entries,)
+        The lines at their nodes in u, one after the other.
+    spread : ndarray of that shape, or empty
+        The model's own errors, if it states them.
+    places : ndarray of int of shape (n_lines,)
+        Where each line begins.
+    scales : ndarray of shape (n_lines,)
+        What each is multiplied by.
+    """
+
+    curve: np.ndarray
+    spread: np.ndarray
+    places: np.ndarray
+    scales: np.ndarray
+
+
+class Work(NamedTuple):
+    """What is known of a group at the nodes in u, and between them.
+
+    Parameters
+    ----------
+    chi : ndarray of shape (n_nodes,)
+        Chi-square at nodes.
+    mixed, square : ndarray of shape (n_nodes,)
+        At a share t of a segment chi-square is ``chi + t * (2 * mixed + t * square)``.
+    low : ndarray of shape (n_nodes,)
+        Lowest chi-square of the segment.
+    nodes : ndarray of shape (n_nodes,)
+        Likelihoods at nodes.
+    bits : ndarray of int of shape (n_nodes,)
+        The same memory, as integers.
+    integrals : ndarray of shape (n_nodes,)
+        Over segments.
+    """
+
+    chi: np.ndarray
+    mixed: np.ndarray
+    square: np.ndarray
+    low: np.ndarray
+    nodes: np.ndarray
+    bits: np.ndarray
+    integrals: np.ndarray
+
+
+@njit(nogil=True, cache=True)
+def make_work(n_nodes):
+    """Return room for a group of at most ``n_nodes`` nodes."""
+    nodes = np.empty(n_nodes)
+    return Work(
+        np.empty(n_nodes),
+        np.empty(n_nodes),
+        np.empty(n_nodes),
+        np.empty(n_nodes),
+        nodes,
+        nodes.view(np.int64),
+        np.empty(n_nodes),
+    )
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _add_line(k, curve, begin, scale, target, chi, mixed, square):
+    """Add a line to chi-square at nodes, and to the parabolas between them."""
+    for i in range(k - 1):
+        residual = scale * curve[begin + i] - target
+        difference = scale * (curve[begin + i + 1] - curve[begin + i])
+        chi[i] += residual * residual
+        mixed[i] += residual * difference
+        square[i] += difference * difference
+    residual = scale * curve[begin + k - 1] - target
+    chi[k - 1] += residual * residual
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _lowest(k, chi, mixed, square, low):
+    """Write the lowest chi-square of each segment, and return that of all.
+
+    It is `_FAR` or more where there is no solution.
+    """
+    for i in range(k - 1):
+        where = min(max(-mixed[i] / (square[i] + 1e-200), 0.0), 1.0)
+        own = chi[i] + where * (2 * mixed[i] + where * square[i])
+        low[i] = 10 * _FAR if max(chi[i], chi[i + 1]) > _FAR else own
+    lowest = 10 * _FAR
+    for i in range(k - 1):
+        lowest = min(lowest, low[i])
+    return lowest
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _exponentials(k, chi, lowest, nodes, bits):
+    """Write ``exp(-(chi - lowest) / 2)`` to nine digits."""
+    # a power of two is made of bits, rounded by the last of a large number
+    for i in range(k):
+        power = max(-0.7213475204444817 * (chi[i] - lowest), _LEAST_POWER)
+        nodes[i] = power + 6755399441055744.0
+    for i in range(k):
+        bits[i] = (bits[i] + 1023) << 52
+    # and the rest is a polynomial
+    for i in range(k):
+        power = max(-0.7213475204444817 * (chi[i] - lowest), _LEAST_POWER)
+        x = (power - np.rint(power)) * 0.6931471805599453
+        series = 1 + x / 6 * (1 + x / 7)
+        series = 1 + x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * series))))
+        nodes[i] *= series
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _trapezia(k, mixed, square, nodes, integrals):
+    """Write integrals over segments, given the likelihoods at nodes.
+
+    Returns
+    -------
+    total : float
+        Sum of the integrals over short segments; those over long ones are left 0.
+    n_hidden : float
+        Long segments that the likelihood has its maximum in.
+    more : float
+        What the other long segments add at most.
+    """
+    total = n_hidden = more = 0.0
+    for i in range(k - 1):
+        # the trapezium, and what the slopes at its ends add
+        value = 0.5 * (nodes[i] + nodes[i + 1])
+        value += ((mixed[i] + square[i]) * nodes[i + 1] - mixed[i] * nodes[i]) / 12
+        long = 1.0 if square[i] > _LONG else 0.0
+        hidden = 1.0 if mixed[i] * (mixed[i] + square[i]) < 0.0 else 0.0
+        n_hidden += long * hidden
+        more += long * (nodes[i] + nodes[i + 1])
+        value = 0.0 if square[i] > _LONG else value
+        integrals[i] = value
+        total += value
+    return total, n_hidden, more
+
+
+@njit(nogil=True, cache=True)
+def _integral(chi, mixed, square):
+    """Return the integral over a long segment, a Gaussian between two deviates."""
+    root = sqrt(square)
+    begin, end = mixed / root, (mixed + square) / root
+    least = chi - begin * begin
+    if begin > 0.0 or end < 0.0:  # far from 1, the differences of small numbers
+        near, far = (begin, end) if begin > 0.0 else (-end, -begin)
+        share = erfc(near / sqrt(2.0)) - erfc(far / sqrt(2.0))
+    else:
+        share = 2.0 - erfc(-begin / sqrt(2.0)) - erfc(end / sqrt(2.0))
+    return sqrt(pi / 2) / root * exp(-0.5 * least) * share
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _widths(k, square, nodes):
+    """Return the sum of likelihoods of segments, times about their widths."""
+    total = 0.0
+    for i in range(k - 1):
+        total += nodes[i] / np.sqrt(1.0 + square[i] / (2 * pi))
+    return total
+
+
+@njit(nogil=True, cache=True)
+def gaussian_group(
+    begin, end, first, last, k, curves, places, scales, data, work, exact, values
+):
+    """Add the log-likelihoods of a group, integrated over its parameter.
+
+    Parameters
+    ----------
+    begin, end : int
+        Draws to do.
+    first, last : int
+        Lines of the group.
+    k : int
+        Nodes.
+    curves : ndarray of shape (n, n_entries)
+        All lines at their nodes, of each draw.
+    places : ndarray of int of shape (n_lines,)
+        Where each line begins.
+    scales : ndarray of shape (n, n_lines)
+        What each is multiplied by.
+    data : Data
+        The object.
+    work : Work
+        Left as it is for the last draw.
+    exact : bool
+        Whether integrals are exact; or a segment counts as what is highest in it, by
+        about the width that it has there.
+    values : ndarray of shape (n,)
+        Added to, without the errors' own factors; minus infinity where there is no
+        solution.
+    """
+    chi, mixed, square, low = work.chi, work.mixed, work.square, work.low
+    nodes, bits, integrals = work.nodes, work.bits, work.integrals
+    for m in range(begin, end):
+        for i in range(k):
+            chi[i] = mixed[i] = square[i] = 0.0
+        for l in range(first, last):
+            if data.seen[l]:
+                scale, target = scales[m, l] / data.sigma[l], data.y[l] / data.sigma[l]
+                _add_line(k, curves[m], places[l], scale, target, chi, mixed, square)
+        lowest = least = 0.0
+        if exact:
+            _exponentials(k, chi, 0.0, nodes, bits)
+            total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
+            if n_hidden == 0 and more < _SHARE * total and total > _LEAST:
+                values[m] += log(total / (k - 1))
+                continue
+        lowest = _lowest(k, chi, mixed, square, low)
+        if lowest > _FAR:
+            values[m] = -np.inf
+            continue
+        if not exact:
+            _exponentials(k - 1, low, lowest, nodes, bits)
+            values[m] += log(_widths(k, square, nodes) / (k - 1)) - 0.5 * lowest
+            continue
+        if lowest > _SAFE:
+            least = lowest
+            _exponentials(k, chi, least, nodes, bits)
+            total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
+        for i in range(k - 1):
+            if square[i] > _LONG and low[i] - lowest < NEGLIGIBLE:
+                integrals[i] = _integral(chi[i] - least, mixed[i], square[i])
+                total += integrals[i]
+        values[m] += log(total / (k - 1)) - 0.5 * least if total > 0.0 else -np.inf
+
+
+@njit(nogil=True, fastmath=True, cache=True)
+def _sum(n, values):
+    """Return the sum of the first values."""
+    total = 0.0
+    for i in range(n):
+        total += values[i]
+    return total
+
+
+@njit(nogil=True, cache=True)
+def pick_segment(k, integrals):
+    """Draw a segment by the integrals over them."""
+    level, chosen = np.random.random() * _sum(k - 1, integrals), 0
+    for i in range(k - 1):
+        if integrals[i] > 0.0:
+            chosen = i
+            level -= integrals[i]
+            if level <= 0.0:
+                break
+    return chosen
+
+
+@njit(nogil=True, cache=True)
+def gaussian_draw(k, work):
+    """Draw u from a group's conditional density, after `gaussian_group`."""
+    i = pick_segment(k, work.integrals)
+    mixed, square = work.mixed[i], work.square[i]
+    begin, length = 0.0, 1.0
+    if square > _LONG:
+        # a piece as long as a standard deviation, around the place nearest to the middle
+        width = 1 / sqrt(square)
+        near = min(max(-mixed / square, 0.0), 1.0)
+        start, end = max(near - 11 * width, 0.0), min(near + 11 * width, 1.0)
+        n, total = 1 + int((end - start) / width), 0.0
+        length = (end - start) / n
+        highest = near * (2 * mixed + near * square)
+        for j in range(n):  # one after the other, by their share of all so far
+            own = 0.0
+            for sign in (-1, 1):
+                t = start + (j + 0.5 + sign * GAUSS_POINT) * length
+                own += exp(-0.5 * (t * (2 * mixed + t * square) - highest))
+            total += own
+            if np.random.random() * total < own:
+                begin = start + j * length
+    # within a piece the density is known, and so is its highest value
+    t = begin
+    if square > 0.0:
+        t = min(max(-mixed / square, begin), begin + length)
+    top = t * (2 * mixed + t * square)
+    for _ in range(TRIES):
+        t = begin + length * np.random.random()
+        own = t * (2 * mixed + t * square)
+        if np.random.random() < exp(-0.5 * (own - top)):
+            break
+    return (i + t) / (k - 1)
