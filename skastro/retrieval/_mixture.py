@@ -11,6 +11,8 @@ from numba import njit
 from scipy import special
 from scipy.stats import qmc
 
+from ._exponentials import exponentials
+
 #: Share of the prior in every proposal.
 PRIOR_SHARE = 0.05
 #: Degrees of freedom of the components, and what widens their covariance.
@@ -231,13 +233,18 @@ def mixture_log_density(points, weights, means, inverses, out):
         for i in range(d):
             heights[c] += log(inverses[c, i, i])
         heights[c] = exp(heights[c])
-    half = 0.5 * (FREEDOM + d)
+    # a power that is half of an integer
+    n_factors, odd = (int(FREEDOM) + d) // 2, (int(FREEDOM) + d) % 2
     for m in range(n):
         # no point is where this underflows
         total = PRIOR_SHARE * exp(log_normal(points[m]))
         for c in range(k):
             distance = _distance(points[m], means[c], inverses[c])
-            total += heights[c] * exp(-half * log(1.0 + distance / FREEDOM))
+            share = 1.0 / (1.0 + distance / FREEDOM)
+            power = sqrt(share) if odd else 1.0
+            for _ in range(n_factors):
+                power *= share
+            total += heights[c] * power
         out[m] = log(total)
 
 
@@ -293,34 +300,40 @@ def temper(log_likelihood, log_ratio, wanted, weights):
     power : float
         In (0, 1].
     """
-    if _weigh(1.0, log_likelihood, log_ratio, weights) >= wanted:
-        return 1.0
-    low, high = -40.0, 0.0  # of log2 of the power
-    for _ in range(12):
-        middle = 0.5 * (low + high)
-        if _weigh(2.0**middle, log_likelihood, log_ratio, weights) >= wanted:
-            low = middle
-        else:
-            high = middle
-    _weigh(2.0**low, log_likelihood, log_ratio, weights)
-    return 2.0**low
-
-
-@njit(nogil=True, cache=True)
-def _weigh(power, log_likelihood, log_ratio, weights):
-    """Write normalised weights; return their effective number."""
-    highest = -np.inf
+    work, bits = np.empty(len(weights)), weights.view(np.int64)
+    power = 1.0
+    if _weigh(power, log_likelihood, log_ratio, work, weights, bits) < wanted:
+        low, high = -40.0, 0.0  # of log2 of the power
+        for _ in range(12):
+            middle = 0.5 * (low + high)
+            power = 2.0**middle
+            if _weigh(power, log_likelihood, log_ratio, work, weights, bits) >= wanted:
+                low = middle
+            else:
+                high = middle
+        power = 2.0**low
+        _weigh(power, log_likelihood, log_ratio, work, weights, bits)
+    total = 0.0
     for m in range(len(weights)):
-        weights[m] = power * log_likelihood[m] + log_ratio[m]
-        if weights[m] > highest:
-            highest = weights[m]
-    total = square = 0.0
-    for m in range(len(weights)):
-        weights[m] = exp(weights[m] - highest) if highest > -np.inf else 1.0
         total += weights[m]
-        square += weights[m] * weights[m]
     for m in range(len(weights)):
         weights[m] /= total
+    return power
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _weigh(power, log_likelihood, log_ratio, work, weights, bits):
+    """Write weights, 1 at most; return their effective number."""
+    highest = -1e300
+    for m in range(len(weights)):
+        own = max(log_likelihood[m], -1e200)
+        work[m] = power * own + log_ratio[m]
+        highest = max(highest, work[m])
+    exponentials(len(work), work, 1.0, highest, weights, bits)
+    total = square = 0.0
+    for m in range(len(weights)):
+        total += weights[m]
+        square += weights[m] * weights[m]
     return total * total / square
 
 

@@ -18,6 +18,8 @@ from ._sampling_nested import nested_sampling
 from ._scale_sampler import ManyLikelihoods, ScaleSampler
 from ._table_sampler import TableSampler
 
+#: Draws of the prior that tell which objects are alike, a power of 2.
+_FEW = 4096
 #: Objects that one task samples by tables.
 _BLOCK = 64
 
@@ -323,7 +325,8 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
     def clusters():
         """Tasks of objects that share draws."""
         bank = solver.sampler().bank(seed)
-        seeds = {i: solver.seeds(bank, problems[i], object_seeds[i]) for i in observed}
+        few = bank.first(_FEW)
+        seeds = {i: solver.seeds(few, problems[i], object_seeds[i]) for i in observed}
         for k, cluster in enumerate(_alike(observed, seeds)):
             arguments = (
                 [problems[i] for i in cluster],

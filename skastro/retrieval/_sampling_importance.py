@@ -18,7 +18,7 @@ from . import _mixture
 from ._forward_model import Predictions
 
 #: Models of the bank, a power of 2.
-BANK_SIZE = 2**14
+BANK_SIZE = 2**13
 #: Seeds that an object takes from the bank, and the effective number they must have.
 _N_SEEDS, _SEED_ESS = 256, 64
 #: Objects that share draws.
@@ -54,6 +54,11 @@ class Bank:
 
     z: np.ndarray
     predictions: Predictions
+
+    def first(self, n):
+        """Return the first ``n`` draws, which are even if that is a power of 2."""
+        parts = (None if p is None else p[:n] for p in self.predictions)
+        return Bank(self.z[:n], Predictions(*parts))
 
 
 class Sampler:

@@ -18,9 +18,14 @@ from numba import njit
 from scipy import special
 
 #: Log-likelihoods lower than the highest by this need not be exact.
-_NEGLIGIBLE = 100.0
+_NEGLIGIBLE = 40.0
 #: Deviates beyond which there is nothing.
 _WIDE = 7.0
+#: What stands for a line without a solution, and squares that only it has.
+UNSOLVED = 1e120
+_FAR = 1e200
+#: Draws whose sums stay in the nearest cache.
+_BLOCK = 512
 
 
 @njit(nogil=True, cache=True)
@@ -38,14 +43,36 @@ def _log_interval(low, high):
     return log(max(0.5 * (upper - lower), 1e-300))
 
 
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _sums(begin, n, lines, y, weight, square, mixed):
+    """Write the sums over an object's lines for ``n`` draws, of a block."""
+    for m in range(n):
+        square[m] = mixed[m] = 0.0
+    for l in range(len(y)):
+        own, product = weight[l], weight[l] * y[l]
+        if own > 0.0:
+            for m in range(n):
+                line = lines[l, begin + m]
+                square[m] += own * line * line
+                mixed[m] += product * line
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _highest(n, square_y, square, mixed, value):
+    """Write log-likelihoods at the best scale, but for a constant."""
+    for m in range(n):
+        # where nothing is predicted, the scale does not matter
+        value[m] = 0.5 * (mixed[m] * mixed[m] / (square[m] + 1e-300) - square_y)
+
+
 @njit(nogil=True, cache=True)
 def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
     """Write log-likelihoods integrated over a uniform scale.
 
     Parameters
     ----------
-    lines : ndarray of shape (n_draws, n_lines)
-        Predictions at a scale of 1; NaN without a solution.
+    lines : ndarray of shape (n_lines, n_draws)
+        Predictions at a scale of 1; `UNSOLVED` without a solution.
     y, weight : ndarray of shape (n_objects, n_lines)
         Lines of objects, and ``1 / sigma**2``, 0 where not observed.
     lower, upper : float
@@ -54,35 +81,48 @@ def integrated_log_likelihoods(lines, y, weight, lower, upper, out):
         Written; minus infinity without a solution.
     """
     n_objects, n_lines = y.shape
+    n_draws = lines.shape[1]
+    square, mixed, high = np.empty(_BLOCK), np.empty(_BLOCK), np.empty(_BLOCK)
     for i in range(n_objects):
-        constant, square_y, best = -log(upper - lower), 0.0, -np.inf
+        constant, square_y, best, scale = -log(upper - lower), 0.0, -np.inf, 0.0
         for l in range(n_lines):
             if weight[i, l] > 0.0:
                 constant += 0.5 * log(weight[i, l] / (2 * pi))
                 square_y += y[i, l] * y[i, l] * weight[i, l]
-        for m in range(len(lines)):
-            square = mixed = 0.0
-            for l in range(n_lines):
-                if weight[i, l] > 0.0:
-                    scaled = lines[m, l] * weight[i, l]
-                    square += lines[m, l] * scaled
-                    mixed += y[i, l] * scaled
-            if not square < np.inf:
-                out[i, m] = -np.inf
-                continue
-            if square * (upper * upper) < 1e-12:  # nothing is predicted
-                out[i, m] = constant + log(upper - lower) - 0.5 * square_y
-                continue
-            mean, width = mixed / square, 1.0 / sqrt(square)
-            value = constant - 0.5 * (square_y - mixed * mean)
-            value += log(width * sqrt(2 * pi))
-            # what the bounds take away does not matter to what cannot count
-            if value > best - _NEGLIGIBLE:
-                low, high = (lower - mean) / width, (upper - mean) / width
-                if low > -_WIDE or high < _WIDE:
-                    value += _log_interval(low, high)
-                best = max(best, value)
-            out[i, m] = value
+                scale = max(scale, weight[i, l])
+        for begin in range(0, n_draws, _BLOCK):
+            n = min(_BLOCK, n_draws - begin)
+            _sums(begin, n, lines, y[i], weight[i], square, mixed)
+            _highest(n, square_y, square, mixed, high)
+            for m in range(n):
+                if square[m] > scale * _FAR:
+                    out[i, begin + m] = -np.inf
+                    continue
+                if square[m] * (upper * upper) < 1e-12:  # nothing is predicted
+                    nothing = constant + log(upper - lower) - 0.5 * square_y
+                    out[i, begin + m] = nothing
+                    continue
+                value = constant + high[m] + 0.5 * log(2 * pi / square[m])
+                # what the bounds take away does not matter to what cannot count
+                if value > best - _NEGLIGIBLE:
+                    mean, root = mixed[m] / square[m], sqrt(square[m])
+                    bounds = (lower - mean) * root, (upper - mean) * root
+                    if bounds[0] > -_WIDE or bounds[1] < _WIDE:
+                        value += _log_interval(*bounds)
+                    best = max(best, value)
+                out[i, begin + m] = value
+
+
+@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
+def _chi_square(begin, n, lines, y, weight, chi):
+    """Write chi-square of an object for ``n`` draws, of a block."""
+    for m in range(n):
+        chi[m] = 0.0
+    for l in range(len(y)):
+        if weight[l] > 0.0:
+            for m in range(n):
+                residual = lines[l, begin + m] - y[l]
+                chi[m] += residual * residual * weight[l]
 
 
 @njit(nogil=True, cache=True)
@@ -91,24 +131,25 @@ def log_likelihoods(lines, y, weight, out):
 
     Parameters
     ----------
-    lines : ndarray of shape (n_draws, n_lines)
-        Predictions; NaN without a solution.
+    lines : ndarray of shape (n_lines, n_draws)
+        Predictions; `UNSOLVED` without a solution.
     y, weight, out :
         As for `integrated_log_likelihoods`.
     """
     n_objects, n_lines = y.shape
+    n_draws, chi = lines.shape[1], np.empty(_BLOCK)
     for i in range(n_objects):
-        constant = 0.0
+        constant, scale = 0.0, 0.0
         for l in range(n_lines):
             if weight[i, l] > 0.0:
                 constant += 0.5 * log(weight[i, l] / (2 * pi))
-        for m in range(len(lines)):
-            chi = 0.0
-            for l in range(n_lines):
-                if weight[i, l] > 0.0:
-                    residual = lines[m, l] - y[i, l]
-                    chi += residual * residual * weight[i, l]
-            out[i, m] = constant - 0.5 * chi if chi < np.inf else -np.inf
+                scale = max(scale, weight[i, l])
+        for begin in range(0, n_draws, _BLOCK):
+            n = min(_BLOCK, n_draws - begin)
+            _chi_square(begin, n, lines, y[i], weight[i], chi)
+            for m in range(n):
+                far = chi[m] > scale * _FAR
+                out[i, begin + m] = -np.inf if far else constant - 0.5 * chi[m]
 
 
 def draw_scale(lines, y, weight, lower, upper, rng):

@@ -5,6 +5,7 @@ import numpy as np
 from ..parameter_space import Uniform
 from ._posterior import Posterior
 from ._scale_likelihood import (
+    UNSOLVED,
     draw_scale,
     integrated_log_likelihoods,
     log_likelihoods,
@@ -215,7 +216,12 @@ class ManyLikelihoods:
         mean, std, outside = predictions
         values = np.empty((len(self), len(mean)))
         if self._plain and std is None:
-            common = np.ascontiguousarray(mean), self._y, self._weight
+            lines = np.ascontiguousarray(mean.T)
+            common = (
+                np.where(np.isfinite(lines), lines, UNSOLVED),
+                self._y,
+                self._weight,
+            )
             if self.bounds is None:
                 log_likelihoods(*common, values)
             else:

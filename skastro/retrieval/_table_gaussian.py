@@ -1,11 +1,12 @@
 r"""Integrals over a separable parameter where errors are Gaussian, and draws of it.
 
 Lines are linear between the nodes of a table, so that between two nodes the integrand
-is a Gaussian in the quantile :math:`u`: the trapezium, corrected by its slopes, is right
-for a segment that is short beside it, and the error function for one that is long.
+is a Gaussian in the quantile :math:`u`: the trapezium, corrected by its slopes, is
+right for a segment that is short beside it, and the error function for one that is
+long.
 
-Loops are such as compilers make vectors of: no view of an array is made within them, and
-no division is looked at for zeros.
+Loops are such as compilers make vectors of: no view of an array is made within them,
+and no division is looked at for zeros.
 """
 
 from math import erfc, exp, log, pi, sqrt
@@ -13,6 +14,8 @@ from typing import NamedTuple
 
 import numpy as np
 from numba import njit
+
+from ._exponentials import exponentials
 
 #: Segments whose chi-square is higher than the lowest by this do not count.
 NEGLIGIBLE = 36.0
@@ -23,10 +26,8 @@ _FAR = 1e40
 #: Square of the deviates along a segment that is long: the trapezium of shorter ones,
 #: corrected by its slopes, is right to half a per cent at worst.
 _LONG = 2.0
-#: Lowest power of two that exponentials are made of, and chi-square that it is safe for.
-_LEAST_POWER, _SAFE = -1000.0, 1200.0
-#: Sum of likelihoods that has nine digits.
-_LEAST = 1e-260
+#: Chi-square whose exponential has all its digits, and a sum of these that has.
+_SAFE, _LEAST = 1200.0, 1e-260
 #: Share of the integral that long segments may have and not be looked at.
 _SHARE = 1e-4
 #: Tries of a rejection, which succeeds in one of two.
@@ -127,24 +128,6 @@ def _lowest(k, chi, mixed, square, low):
 
 
 @njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
-def _exponentials(k, chi, lowest, nodes, bits):
-    """Write ``exp(-(chi - lowest) / 2)`` to nine digits."""
-    # a power of two is made of bits, rounded by the last of a large number
-    for i in range(k):
-        power = max(-0.7213475204444817 * (chi[i] - lowest), _LEAST_POWER)
-        nodes[i] = power + 6755399441055744.0
-    for i in range(k):
-        bits[i] = (bits[i] + 1023) << 52
-    # and the rest is a polynomial
-    for i in range(k):
-        power = max(-0.7213475204444817 * (chi[i] - lowest), _LEAST_POWER)
-        x = (power - np.rint(power)) * 0.6931471805599453
-        series = 1 + x / 6 * (1 + x / 7)
-        series = 1 + x * (1 + x / 2 * (1 + x / 3 * (1 + x / 4 * (1 + x / 5 * series))))
-        nodes[i] *= series
-
-
-@njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
 def _trapezia(k, mixed, square, nodes, integrals):
     """Write integrals over segments, given the likelihoods at nodes.
 
@@ -237,7 +220,7 @@ def gaussian_group(
                 _add_line(k, curves[m], places[l], scale, target, chi, mixed, square)
         lowest = least = 0.0
         if exact:
-            _exponentials(k, chi, 0.0, nodes, bits)
+            exponentials(k, chi, -0.5, 0.0, nodes, bits)
             total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
             if n_hidden == 0 and more < _SHARE * total and total > _LEAST:
                 values[m] += log(total / (k - 1))
@@ -247,12 +230,12 @@ def gaussian_group(
             values[m] = -np.inf
             continue
         if not exact:
-            _exponentials(k - 1, low, lowest, nodes, bits)
+            exponentials(k - 1, low, -0.5, lowest, nodes, bits)
             values[m] += log(_widths(k, square, nodes) / (k - 1)) - 0.5 * lowest
             continue
         if lowest > _SAFE:
             least = lowest
-            _exponentials(k, chi, least, nodes, bits)
+            exponentials(k, chi, -0.5, least, nodes, bits)
             total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
         for i in range(k - 1):
             if square[i] > _LONG and low[i] - lowest < NEGLIGIBLE:
@@ -290,7 +273,7 @@ def gaussian_draw(k, work):
     mixed, square = work.mixed[i], work.square[i]
     begin, length = 0.0, 1.0
     if square > _LONG:
-        # a piece as long as a standard deviation, around the place nearest to the middle
+        # pieces of a standard deviation, around the place nearest to the middle
         width = 1 / sqrt(square)
         near = min(max(-mixed / square, 0.0), 1.0)
         start, end = max(near - 11 * width, 0.0), min(near + 11 * width, 1.0)

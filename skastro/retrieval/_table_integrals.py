@@ -1,7 +1,8 @@
 r"""Integrals over a separable parameter for errors of any kind, and draws of it.
 
-Limits, Student's t and the model's own errors: a segment between two nodes of a table is
-cut into pieces as long as half the smallest error, with two Gauss-Legendre points each.
+Limits, Student's t and the model's own errors: a segment between two nodes of a table
+is cut into pieces as long as half the smallest error, with two Gauss-Legendre points
+each.
 """
 
 from math import erfc, exp, inf, lgamma, log, log1p, pi, sqrt
@@ -193,10 +194,26 @@ def general_group(first, last, k, lines, data, work):
 
 @njit(nogil=True, cache=True)
 def general_look(first, last, k, lines, data, work):
-    """Return about the logarithm of the integral over u, by what segments reach."""
+    """Return about the logarithm of the integral over u.
+
+    A segment counts as what is highest in it, by about the width that it has there.
+    """
     highest, total = -inf, 0.0
     for i in range(k - 1):
+        square = 0.0
+        for l in range(first, last):
+            if data.seen[l] and not data.limit[l]:
+                place, scale, error = (
+                    lines.places[l] + i,
+                    lines.scales[l],
+                    data.sigma[l],
+                )
+                change = scale * (lines.curve[place + 1] - lines.curve[place])
+                if len(lines.spread):
+                    error = sqrt(error * error + (scale * lines.spread[place]) ** 2)
+                square += (change / error) ** 2
         work.low[i] = _bounds(i, first, last, lines, data)[1]
+        work.low[i] -= 0.5 * log(1.0 + square / (2 * pi))
         highest = max(highest, work.low[i])
     if highest == -inf:
         return -inf

@@ -39,8 +39,8 @@ _FAR_BELOW = 60.0
 class Tables(NamedTuple):
     """Lines as functions of what they share and of their own separable parameter."""
 
-    #: (n_cells, n_entries), float32: rows are places on the grid of the shared, in which
-    #: each line has its nodes in u
+    #: (n_cells, n_entries), float32: rows are places on the grid of the shared, in
+    #: which each line has its nodes in u
     values: np.ndarray
     #: the same of the model's own errors, or of shape (0, n_entries)
     stds: np.ndarray
