@@ -93,6 +93,7 @@ class Solver:
             log_dir=log_dir,
             seed=seed,
             step=step,
+            cheap=self.tables is not None,
             **self.nested,
         )
         max_calls = self.nested["max_calls"]

@@ -127,6 +127,7 @@ def nested_sampling(
     log_dir,
     seed,
     step=None,
+    cheap=False,
 ):
     """Run UltraNest on a vectorised likelihood.
 
@@ -148,6 +149,9 @@ def nested_sampling(
         Seed.
     step : callable, default=None
         Counts a thousand evaluations.
+    cheap : bool, default=False
+        Whether more evaluations cost less than to find the region that they are drawn
+        from more often.
 
     Returns
     -------
@@ -193,6 +197,7 @@ def nested_sampling(
                 dKL=np.inf,
                 max_ncalls=max_calls,
                 max_num_improvement_loops=0,
+                update_interval_volume_fraction=0.2 if cheap else 0.8,
                 show_status=False,
                 viz_callback=False,
             )
