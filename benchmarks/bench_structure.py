@@ -5,6 +5,8 @@ import argparse
 import resource
 import tempfile
 import time
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import helpers
 import numpy as np
@@ -105,6 +107,12 @@ def one_object(model, prior, X, galaxy, seeds):
             ]
         )
     return rows
+
+
+def apart(function, *arguments):
+    """Call a function in a process of its own, whose memory nothing else has used."""
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as executor:
+        return executor.submit(function, *arguments).result()
 
 
 def large_map(model, prior, X, side, n_samples):
@@ -211,7 +219,7 @@ def main():
         ),
     ]
     if arguments.large:
-        large = large_map(free, galaxy.prior, X, arguments.large, 128)
+        large = apart(large_map, free, galaxy.prior, X, arguments.large, 128)
         sections.append(f"## A large map\n\n{large}")
     helpers.write("structure", sections, "ultranest", "torch", "numba")
 

@@ -9,7 +9,7 @@ have in common only tell where to look, on tables with fewer nodes. Separable pa
 are integrated, and drawn again for the posterior.
 """
 
-from math import ceil, exp, inf, log, sqrt
+from math import exp, inf, log
 from typing import NamedTuple
 
 import numpy as np
@@ -26,7 +26,6 @@ from ._mixture import (
 )
 from ._table_likelihood import (
     Tables,
-    draw_separable,
     lines_at,
     log_likelihoods,
     read_lines,
@@ -62,7 +61,20 @@ class Bank(NamedTuple):
 
 @njit(nogil=True, cache=True)
 def sample_weighted(tables, data, bank, min_ess, seed):
-    """Sample one object; parameters are those of `sample_object`.
+    """Sample one object.
+
+    Parameters
+    ----------
+    tables : Tables
+        The lines.
+    data : Data
+        The object.
+    bank : Bank
+        Draws of the prior.
+    min_ess : float
+        Effective sample size to reach.
+    seed : int
+        Seed of numba's generator.
 
     Returns
     -------
@@ -166,70 +178,3 @@ def _add(density, own):
     """Add the density of a round's proposal, times its draws."""
     for m in range(len(density)):
         density[m] = _log_sum(density[m], own[m] + log(_N_DRAWS))
-
-
-@njit(nogil=True, cache=True)
-def sample_object(tables, data, bank, min_ess, n_samples, seed):
-    """Sample one object, and draw what was integrated.
-
-    Parameters
-    ----------
-    tables : Tables
-        The lines.
-    data : Data
-        The object.
-    bank : Bank
-        Draws of the prior.
-    min_ess : float
-        Effective sample size to reach.
-    n_samples : int
-        Samples to draw, of equal weight, at most.
-    seed : int
-        Seed of numba's generator.
-
-    Returns
-    -------
-    z : ndarray of shape (n_samples, d)
-        Probits of what was sampled.
-    u : ndarray of shape (n_samples, n_groups)
-        Quantiles of the separable parameters.
-    log_likelihood : ndarray of shape (n_samples,)
-        Of the lines.
-    log_evidence, log_evidence_err, ess : float
-        Of the draws behind the samples.
-    n_calls, n_impossible : int
-        Evaluations, and those without a solution.
-    """
-    draws, weights, log_evidence, ess, n_calls, impossible = sample_weighted(
-        tables, data, bank, min_ess, seed
-    )
-    n, d = draws.shape
-    n_groups = len(tables.starts) - 1
-    # more than are independent say no more, but for what is drawn again
-    n_samples = min(n_samples, 2 * int(ceil(ess)))
-    z, u = np.empty((n_samples, d)), np.empty((n_samples, n_groups))
-    values = np.empty(n_samples)
-    if log_evidence == -inf:
-        return z, u, values, log_evidence, inf, 0.0, n_calls, impossible
-    picked = resample(weights, n_samples)
-    # of a draw that is picked several times the lines are looked up once
-    distinct, counts = np.empty(n_samples, np.int64), np.zeros(n_samples, np.int64)
-    k = -1
-    for m in range(n_samples):
-        if m == 0 or picked[m] != picked[m - 1]:
-            k += 1
-            distinct[k] = picked[m]
-        counts[k] += 1
-    unique = draws[distinct[: k + 1]]
-    n_entries, with_std = tables.values.shape[1], len(tables.stds) > 0
-    curves = np.empty((k + 1, n_entries), dtype=np.float32)
-    spreads = np.empty(
-        (k + 1 if with_std else 1, n_entries if with_std else 0), dtype=np.float32
-    )
-    read_lines(tables, unique, curves, spreads)
-    draw_separable(tables, data, unique, counts[: k + 1], curves, spreads, u, values)
-    order = np.random.permutation(n_samples)
-    z[:] = draws[picked[order]]
-    u, values = u[order], values[order]
-    error = sqrt(max(1.0 / ess - 1.0 / n, 0.0))
-    return z, u, values, log_evidence, error, ess, n_calls, impossible

@@ -218,7 +218,7 @@ def gaussian_group(
             if data.seen[l]:
                 scale, target = scales[m, l] / data.sigma[l], data.y[l] / data.sigma[l]
                 _add_line(k, curves[m], places[l], scale, target, chi, mixed, square)
-        lowest = least = 0.0
+        least = 0.0
         if exact:
             exponentials(k, chi, -0.5, 0.0, nodes, bits)
             total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)

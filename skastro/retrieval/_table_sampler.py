@@ -1,15 +1,16 @@
 """Objects whose lines are in tables: from data to posteriors of all parameters."""
 
 from dataclasses import replace
+from math import ceil
 from typing import NamedTuple
 
 import numpy as np
 from scipy import special
 
 from ._mixture import probits_of_prior, seed_generator
-from ._posterior import Posterior
+from ._posterior import Posterior, pick
 from ._problem import Outcome
-from ._sampling_tables import BANK_SIZE, Bank, sample_object, sample_weighted
+from ._sampling_tables import BANK_SIZE, Bank, sample_weighted
 from ._table_integrals import Data
 from ._table_likelihood import (
     amplitudes_of,
@@ -243,38 +244,32 @@ class TableSampler:
         -------
         outcome : Outcome
         """
-        tables, data = self.made.tables, self.data(problem)
-        common = tables, data, self.bank, float(min_ess)
-        if n_samples is not None:
-            z, u, values, log_z, error, ess, n_calls, n_impossible = sample_object(
-                *common, n_samples, seed
-            )
-            posterior = None
-            if ess > 0:
-                values, n_samples = self._values(problem, z, u, values), len(z)
-                theta = self._theta(z, u, seed)
-                posterior = Posterior(
-                    self.prior,
-                    theta,
-                    theta,
-                    np.full(n_samples, 1.0 / n_samples),
-                    values,
-                    log_z,
-                    error,
-                    ess,
-                )
-            return self._outcome(posterior, n_calls, n_impossible)
-        z, weights, log_z, ess, n_calls, n_impossible = sample_weighted(*common, seed)
+        z, weights, log_z, ess, n_calls, n_impossible = sample_weighted(
+            self.made.tables, self.data(problem), self.bank, float(min_ess), seed
+        )
+        # where there is no solution, an emulator may know none
+        counts = (0, n_impossible) if self.outside else (n_impossible, 0)
         posterior = None
         if ess > 0:
-            error = np.sqrt(max(1 / ess - 1 / len(z), 0.0))
-            posterior = self.posterior(problem, z, weights, log_z, error, seed)
-        return self._outcome(posterior, n_calls, n_impossible)
-
-    def _outcome(self, posterior, n_calls, n_impossible):
-        """Return an outcome; where there is no solution, an emulator may know none."""
-        counts = (0, n_impossible) if self.outside else (n_impossible, 0)
+            found = log_z, np.sqrt(max(1 / ess - 1 / len(z), 0.0))
+            if n_samples is None:
+                posterior = self.posterior(problem, z, weights, *found, seed)
+            else:
+                # more than are independent say no more, but for what is drawn again
+                n = min(n_samples, 2 * ceil(ess))
+                theta, values = self._picked(problem, z, weights, n, seed)
+                own = np.full(n, 1 / n), values, *found, ess
+                posterior = Posterior(self.prior, theta, theta, *own)
         return Outcome(posterior, "importance", n_calls, *counts)
+
+    def _picked(self, problem, z, weights, n, seed):
+        """Return samples of equal weight, in no order, and their log-likelihoods."""
+        rng = np.random.default_rng(seed)
+        # of a draw that is picked several times the lines are looked up once
+        distinct, counts = np.unique(pick(weights, n, rng), return_counts=True)
+        theta, values = self._draw(problem, z[distinct], counts, seed)
+        order = rng.permutation(n)
+        return theta[order], values[order]
 
     def posterior(self, problem, z, weights, log_evidence, log_evidence_err, seed):
         """Return the posterior of all parameters, given that of what was sampled.
@@ -298,24 +293,46 @@ class TableSampler:
         """
         kept = weights > 0
         z, weights = z[kept], weights[kept] / weights[kept].sum()
+        once = np.ones(len(z), dtype=np.int64)
+        theta, values = self._draw(problem, z, once, seed)
+        return Posterior(
+            self.prior, None, theta, weights, values, log_evidence, log_evidence_err
+        ).thin(None, seed, samples_only=True)
+
+    def _draw(self, problem, z, counts, seed):
+        """Draw what was integrated; return all parameters and log-likelihoods.
+
+        Parameters
+        ----------
+        problem : Problem
+            The object.
+        z : ndarray of shape (n, d)
+            Probits of what was sampled.
+        counts : ndarray of int of shape (n,)
+            How often to draw for each.
+        seed : int
+            Seed.
+
+        Returns
+        -------
+        theta : ndarray of shape (counts.sum(), n_parameters)
+            Parameters.
+        values : ndarray of shape (counts.sum(),)
+            Log-likelihoods there.
+        """
         data, tables = self.data(problem), self.made.tables
-        u = np.empty((len(z), len(tables.starts) - 1))
-        values = np.empty(len(z))
+        ends = np.cumsum([0, *counts])
+        u, values = np.empty((ends[-1], len(tables.starts) - 1)), np.empty(ends[-1])
         seed_generator(seed)
         for start in range(0, len(z), _BLOCK):
             part = slice(start, start + _BLOCK)
-            once = np.ones(len(z[part]), dtype=np.int64)
-            lines = self._read(z[part])
-            draw_separable(tables, data, z[part], once, *lines, u[part], values[part])
-        return Posterior(
-            self.prior,
-            None,
-            self._theta(z, u, seed),
-            weights,
-            self._values(problem, z, u, values),
-            log_evidence,
-            log_evidence_err,
-        ).thin(None, seed, samples_only=True)
+            rows = slice(ends[start], ends[min(start + _BLOCK, len(z))])
+            own, lines = z[part], self._read(z[part])
+            draw_separable(
+                tables, data, own, counts[part], *lines, u[rows], values[rows]
+            )
+        z = np.repeat(z, counts, axis=0)
+        return self._theta(z, u, seed), self._values(problem, z, u, values)
 
     def _values(self, problem, z, u, values):
         """Return log-likelihoods of samples, given those at their factors of bands.
