@@ -155,10 +155,10 @@ def main():
     parser.add_argument("--models", type=int, default=20_000)
     parser.add_argument("--map", type=int, default=50)
     parser.add_argument("--large", type=int, default=100)
-    parser.add_argument("--sampled", type=int, default=64)
-    parser.add_argument("--serial", type=int, default=5)
+    parser.add_argument("--sampled", type=int, default=16)
+    parser.add_argument("--serial", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--brute", type=int, default=2**23)
+    parser.add_argument("--brute", type=int, default=2**22)
     arguments = parser.parse_args()
     galaxy = load_ngc1068()
     lines = galaxy.lines
