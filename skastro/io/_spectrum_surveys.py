@@ -241,27 +241,26 @@ def read_galah(path, hdus, options):
 
 def join_galah(rows, files):
     """Return rows and their files with the cameras of each star in one row."""
-    joined, joined_files, at = [], [], {}
-    for row, path in zip(rows, files, strict=True):
+    groups = {}
+    for i, (row, path) in enumerate(zip(rows, files, strict=True)):
         camera = row.labels.pop("camera", 0) if row.layout.startswith("galah") else 0
-        key = (row.layout, row.name, row.frame)
-        if not camera:
-            joined.append(row)
-            joined_files.append(str(path))
-        elif key not in at:
-            at[key] = len(joined)
-            row.extension = f"camera {camera}"
-            joined.append(row)
-            joined_files.append(str(path))
-        else:
-            first = joined[at[key]]
+        key = (row.layout, row.name, row.frame) if camera else i
+        groups.setdefault(key, []).append((camera, i, row, path))
+    joined = []
+    for members in groups.values():
+        members = sorted(members, key=lambda member: member[:2])
+        cameras, _, parts, paths = zip(*members, strict=True)
+        first = parts[0]
+        if cameras[0]:
             for name in ("wavelength", "flux", "sigma"):
-                both = [getattr(first, name), getattr(row, name)]
-                setattr(first, name, np.concatenate(both))
-            first.extension += f", {camera}"
-            if not np.isfinite(first.labels["velocity"]):
-                first.labels["velocity"] = row.labels["velocity"]
-    return joined, joined_files
+                arrays = [getattr(part, name) for part in parts]
+                setattr(first, name, np.concatenate(arrays))
+            known = [v for v in (p.labels["velocity"] for p in parts) if np.isfinite(v)]
+            first.labels["velocity"] = known[0] if known else np.nan
+            first.extension = f"camera {', '.join(map(str, cameras))}"
+            first.finish(paths[0])
+        joined.append((first, paths[0]))
+    return [row for row, _ in joined], [path for _, path in joined]
 
 
 def is_desi(hdus):
