@@ -142,6 +142,20 @@ def _is_apogee_grid(hdus):
     return abs(first - 4.179) < 1e-6 and abs(step - 6e-6) < 1e-12
 
 
+def visit_labels(header, n):
+    """Return what the header of an apStar file says of a visit, counted from 1."""
+    return {
+        "visit": n,
+        "date": text(header, f"DATE{n}"),
+        "jd": number(header, f"JD{n}"),
+        "fiber": number(header, f"FIBER{n}"),
+        "snr": number(header, f"SNRVIS{n}"),
+        "velocity": number(header, f"VHELIO{n}"),
+        "velocity_error": number(header, f"VERR{n}"),
+        "starflag": number(header, f"FLAG{n}"),
+    }
+
+
 def read_apstar(path, hdus, options):
     """Read apStar and asStar: two combinations of the visits, and then the visits."""
     want_normalised(path, options, False, "an apStar file")
@@ -162,15 +176,7 @@ def read_apstar(path, hdus, options):
     rows = []
     for i in wanted:
         if options.visits:
-            n = i - first + 1
-            labels = shared | {
-                "visit": n,
-                "date": text(header, f"DATE{n}"),
-                "snr": number(header, f"SNRVIS{n}"),
-                "velocity": number(header, f"VHELIO{n}"),
-                "velocity_error": number(header, f"VERR{n}"),
-                "starflag": number(header, f"FLAG{n}"),
-            }
+            labels = shared | visit_labels(header, i - first + 1)
         else:
             labels = shared | {
                 "snr": number(header, "SNR"),
