@@ -712,6 +712,12 @@ def test_images_with_a_dispersion_axis(tmp_path):
     assert_allclose(spectra.sigma, [[0.5, 0.25, np.nan]])
     with pytest.raises(ValueError, match=r"medium \['air'\], and `medium` is 'vacuum'"):
         read_spectra(path, medium="vacuum")
+    vacuum = {"CTYPE1": "WAVE", "CUNIT1": "nm", "CRVAL1": 500.0, "CDELT1": 0.01}
+    write(path, primary(np.ones(3), **vacuum), image([4.0, 9, 0], "VARIANCE"))
+    spectra = read_spectra(path)
+    assert spectra.medium[0] == "vacuum"
+    assert_allclose(spectra.wavelength, [5000, 5000.1, 5000.2])
+    assert_allclose(spectra.sigma, [[2, 3, np.nan]])
 
 
 def test_images_that_do_not_say_enough(tmp_path):
@@ -772,6 +778,14 @@ def test_multispec(tmp_path):
     x = (pixel - 2) / 2
     assert_allclose(spectra.wavelength[2], 6002 + 2 * x + 0.05 * (3 * x**2 - 1))
     assert spectra.table["extension"][1] == "aperture 2"
+    raw = specs[0].replace("1 1 0", "1 1 -1")
+    write(path, primary(data[:, :1], **multispec([raw])))
+    with pytest.raises(ValueError, match="aperture 1 has no dispersion solution"):
+        read_spectra(path)
+    short = specs[0].replace("0.5 5", "0.5 4")
+    write(path, primary(data[:, :1], **multispec([short])))
+    with pytest.raises(ValueError, match="aperture 1 has 4 of 5 pixels"):
+        read_spectra(path)
     spline = specs[2].replace("1.0 0.0 2 3 1.0 5.0", "1.0 0.0 3 3 1.0 5.0")
     write(path, primary(data, **multispec((*specs[:2], spline))))
     with pytest.raises(
@@ -887,6 +901,61 @@ def test_air_and_vacuum_are_no_one_grid(tmp_path):
     ]
     assert read_spectra(paths).wavelength.ndim == 2
     assert read_spectra(paths[:1] * 2).wavelength.ndim == 1
+
+
+def test_files_that_lack_what_their_layout_has(tmp_path):
+    path = tmp_path / "spec-1-2-3.fits"
+    n = 5
+    columns = {"or_mask": ("J", np.zeros(n)), "and_mask": ("2J", np.zeros((n, 2)))}
+    with pytest.raises(ValueError, match=r"HDU COADD: mask has the shape \(5, 2\)"):
+        read_spectra(spec(path, **columns))
+    spec(path)
+    with fits.open(path, "update") as hdus:
+        hdus[1].header["TTYPE5"] = "other"
+    with pytest.raises(ValueError, match="HDU COADD: no column 'or_mask' among"):
+        read_spectra(path, any_exposure=True)
+    apstar(path, 2)
+    with fits.open(path) as hdus:
+        hdus[2].data = hdus[2].data[:2]
+        write(tmp_path / "apStar.fits", *hdus)
+    with pytest.raises(ValueError, match="HDUs 1 to 3 must have one shape"):
+        read_spectra(tmp_path / "apStar.fits")
+    path = galah_dr3(tmp_path, 1)
+    with fits.open(path) as hdus:
+        hdus[1].data = hdus[1].data[:2]
+        write(path, *hdus)
+    with pytest.raises(ValueError, match="has 4 pixels, its relative errors in HDU 1"):
+        read_spectra(path)
+    with fits.open(path) as hdus:
+        hdus[1].data = None
+        write(path, *hdus)
+    with pytest.raises(ValueError, match="HDU 1 holds no image"):
+        read_spectra(path)
+    path = galah_dr3(tmp_path, 2)
+    fits.delval(path, "CDELT1")
+    with pytest.raises(ValueError, match="header has no CDELT1 or CD1_1"):
+        read_spectra(path)
+    path = mwm(tmp_path / "mwmVisit-0.6.0-54321.fits", visit=True)
+    fits.delval(path, "CRVAL", extname="BOSS/APO")
+    with pytest.raises(ValueError, match="HDU BOSS/APO: neither a column 'wavelength'"):
+        read_spectra(path)
+    path = desi(tmp_path / "coadd-1.fits")
+    with fits.open(path) as hdus:
+        hdus["R_FLUX"].data = hdus["R_FLUX"].data[:2]
+        write(path, *hdus)
+    with pytest.raises(ValueError, match=r"has the shape \(2, 4\), not \(3, 4\)"):
+        read_spectra(path)
+    write(path, primary(), image(np.ones(3)))
+    with pytest.raises(ValueError, match=r"HDU 1 : an image of \(3,\)"):
+        read_spectra(path)
+    with pytest.raises(ValueError, match=r"no table with the columns \['f'\]"):
+        read_spectra(path, layout="table", columns={"flux": "f"})
+    empty = fits.BinTableHDU.from_columns([fits.Column("TARGETID", "K", array=[])])
+    empty.name = "FIBERMAP"
+    arm = [image(np.ones((0, 3)), f"B_{kind}") for kind in ("FLUX", "IVAR", "MASK")]
+    write(path, primary(), empty, image(3600 + np.arange(3.0), "B_WAVELENGTH"), *arm)
+    with pytest.raises(ValueError, match=r"No spectrum in 1 file\(s\)"):
+        read_spectra(path)
 
 
 def test_files_that_are_none(tmp_path):

@@ -234,7 +234,11 @@ def read_spectra(
     for path in tqdm(paths, desc="spectra", disable=not verbose):
         found = read_file(path, options)
         _check_stated(path, found, options)
-        rows += found
+        for row in found:
+            # spectra of one grid share it
+            if rows and np.array_equal(row.wavelength, rows[-1].wavelength):
+                row.wavelength = rows[-1].wavelength
+            rows.append(row)
         files += [path] * len(found)
     if not rows:
         raise ValueError(

@@ -26,9 +26,9 @@ def pack(rows):
         Flux, errors or None if no spectrum has any, and bit patterns.
     """
     shared = _same(rows)
-    starts = None if shared is None else [0] * len(rows)
+    places = [slice(None)] * len(rows)
     if shared is None:
-        shared, starts = _one_grid(rows)
+        shared, places = _one_grid(rows)
     if shared is None:
         n_pixels = max(len(row.flux) for row in rows)
         wavelength = np.full((len(rows), n_pixels), np.nan)
@@ -37,12 +37,6 @@ def pack(rows):
         places = [slice(0, len(row.flux)) for row in rows]
     else:
         wavelength, n_pixels = shared, len(shared)
-        places = [
-            start
-            if isinstance(start, np.ndarray)
-            else slice(start, start + len(r.flux))
-            for start, r in zip(starts, rows, strict=True)
-        ]
     single = all(row.flux.dtype == np.float32 for row in rows)
     shape, kind = (len(rows), n_pixels), np.float32 if single else np.float64
     X = np.full(shape, np.nan, dtype=kind)
@@ -66,6 +60,8 @@ def _same(rows):
     first = rows[0].wavelength
     step = np.gradient(first) if len(first) > 1 else np.ones(1)
     for row in rows[1:]:
+        if row.wavelength is first:
+            continue
         if len(row.wavelength) != len(first):
             return None
         if np.any(np.abs(row.wavelength - first) > TOLERANCE * step):
@@ -78,19 +74,27 @@ def _one_grid(rows):
     if len({(row.layout, row.medium) for row in rows}) > 1:
         return None, None
     for forward, back in ((np.log, np.exp), (np.asarray, np.asarray)):
-        axes = [forward(row.wavelength) for row in rows]
-        origin = min(axis[0] for axis in axes)
-        longest = max(axes, key=len)
+        longest = forward(max((row.wavelength for row in rows), key=len))
         if len(longest) < 2:
             continue
-        # the median of many steps, then the mean over the whole of one segment
-        step = np.median(np.diff(longest))
-        jumps = np.round(np.diff(longest) / step)
+        # the mean over the whole of the longest, in which there may be gaps
+        jumps = np.round(np.diff(longest) / np.median(np.diff(longest)))
         step = (longest[-1] - longest[0]) / jumps.sum()
-        places = [(axis - origin) / step for axis in axes]
-        if all(np.max(np.abs(p - np.round(p))) < TOLERANCE for p in places):
-            places = [np.round(place).astype(int) for place in places]
-            used = np.unique(np.concatenate(places))
-            grid = np.asarray(back(origin + step * used), dtype=float)
-            return grid, [np.searchsorted(used, place) for place in places]
+        origin = forward(min(row.wavelength[0] for row in rows))
+        places = [_steps(forward(row.wavelength) - origin, step) for row in rows]
+        if any(place is None for place in places):
+            continue
+        used = np.zeros(max(place[-1] for place in places) + 1, dtype=bool)
+        for place in places:
+            used[place] = True
+        column = np.cumsum(used) - 1
+        grid = np.asarray(back(origin + step * np.flatnonzero(used)), dtype=float)
+        return grid, [column[place] for place in places]
     return None, None
+
+
+def _steps(distances, step):
+    """Return distances as whole steps, or None if they are not."""
+    steps = distances / step
+    whole = np.round(steps)
+    return whole.astype(int) if np.max(np.abs(steps - whole)) < TOLERANCE else None
