@@ -620,12 +620,20 @@ def test_gaia_xp_of_several_sources(tmp_path):
 # Archives, images and tables ----------------------------------------------------------
 
 
-def eso(path, ucd="em.wl;obs.atmos", rows=1, unit="nm", extra=(), **header):
+def eso(
+    path,
+    ucd="em.wl;obs.atmos",
+    rows=1,
+    unit="nm",
+    extra=(),
+    err=(0.1, 0.2, 0),
+    **header,
+):
     axis = np.array([480.0, 480.01, 480.02])
     cells = {
         "WAVE": ("3D", [axis] * rows, unit),
         "FLUX": ("3E", [[1.0, 2, 3]] * rows, "adu"),
-        "ERR": ("3E", [[0.1, 0.2, 0.0]] * rows, "adu"),
+        "ERR": ("3E", [err] * rows, "adu"),
         "QUAL": ("3J", [[0, 1, 0]] * rows, ""),
     } | dict(extra)
     hdu = table(cells, "SPECTRUM", VOCLASS="SPECTRUM v1.0", NELEM=3)
@@ -657,6 +665,11 @@ def test_eso(tmp_path):
     assert_allclose(spectra.wavelength, [480, 480.01, 480.02])
     with pytest.raises(ValueError, match=r"CONTNORM = T\) has normalised flux only"):
         read_spectra(vacuum, normalised=False)
+    # HARPS has a column of errors, and none in it
+    without = eso(tmp_path / "d.fits", err=(np.nan,) * 3)
+    spectra = read_spectra(without)
+    assert spectra.sigma is None
+    assert_array_equal(spectra.X, [[1, np.nan, 3]])
     calibrated = eso(tmp_path / "c.fits", FLUXCAL="ABSOLUTE")
     assert read_spectra(calibrated).table["scale"][0] == "calibrated"
 

@@ -70,13 +70,15 @@ def read_eso(path, hdus, options):
     quality = names.get("qual") or names.get("qual_reduced")
     unit = table.columns[axis].unit or ""
     data = table.data[0]
+    # archives have spectra without errors, whose column is there and empty (HARPS)
     sigma = native(data[error])
+    sigma = None if np.isnan(sigma).all() else np.where(sigma > 0, sigma, np.nan)
     return [
         Row(
             name=text(header, "OBJECT") or path.stem,
             wavelength=in_angstrom(path, data[axis], unit, "HDU 1", axis),
             flux=data[flux],
-            sigma=np.where(sigma > 0, sigma, np.nan),
+            sigma=sigma,
             mask=None if quality is None else bits(data[quality]),
             layout="eso",
             medium="air" if "obs.atmos" in ucds[axis] else "vacuum",
