@@ -273,6 +273,8 @@ def test_mwmstar(tmp_path):
     bits = {"mwm boss": ["BRIGHTSKY"], "mwm apogee": ()}
     both = read_spectra(path, bad_bits=bits)
     assert_array_equal(np.isnan(both.X[:, 3]), [True, False])
+    only = read_spectra(path)[1]
+    assert_allclose(only.wavelength, 10 ** (4.179 + 6e-6 * np.arange(4)))
     only = read_spectra(path, layout="mwm apogee", normalised=True)
     assert_array_equal(only.X, [[0.5, 1, np.nan, np.nan]])
     assert_array_equal(only.sigma, [[1, 1, np.nan, np.nan]])
@@ -488,8 +490,11 @@ def test_stars_with_fewer_cameras_keep_their_own_grids(tmp_path):
     assert spectra.X.shape == spectra.wavelength.shape == (2, 8)
     assert_array_equal(np.isnan(spectra.wavelength[1]), [0] * 4 + [1] * 4)
     assert np.isnan(spectra.X[1, 4:]).all()
+    # alone it has its own pixels, and one grid
     alone = spectra[1]
-    assert alone.names == [other] and alone.wavelength.shape == (1, 8)
+    assert alone.names == [other] and alone.wavelength.shape == (4,)
+    assert alone.X.shape == alone.sigma.shape == alone.mask.shape == (1, 4)
+    assert "25.0% missing" in repr(spectra)
     assert len(spectra[spectra.table["name"] == other]) == 1
 
 
@@ -745,6 +750,13 @@ def test_images_that_do_not_say_enough(tmp_path):
     write(path, primary(np.ones(3), CUNIT1="Angstrom", **linear, **{"DC-FLAG": -1}))
     with pytest.raises(ValueError, match="DC-FLAG must be 0 .* got -1"):
         read_spectra(path)
+    # rows of spSpec files, for one, are flux, errors and masks
+    rows = np.arange(6.0).reshape(2, 3)
+    write(path, primary(rows, CUNIT1="Angstrom", **linear))
+    with pytest.raises(ValueError, match="has 2 rows, and nothing says that they are"):
+        read_spectra(path)
+    write(path, primary(rows, CUNIT1="Angstrom", APNUM1="1 1", **linear))
+    assert_array_equal(read_spectra(path).X, rows)
     sky = primary(np.ones(3), CUNIT1="Angstrom", **linear)
     write(path, sky, image(np.ones(4), "ERR"))
     with pytest.raises(ValueError, match=r"HDU ERR has the shape \(1, 4\)"):

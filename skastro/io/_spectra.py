@@ -77,15 +77,20 @@ class Spectra:
 
     def __getitem__(self, rows):
         """Return some of the spectra: a slice, indices or a mask."""
-        if isinstance(rows, int | np.integer):
-            rows = [rows]
+        rows = np.atleast_1d(np.arange(len(self))[rows])
+        wavelength, pixels = self.wavelength, slice(None)
+        if wavelength.ndim == 2:
+            wavelength = wavelength[rows]
+            pixels = slice(int(np.isfinite(wavelength).sum(axis=1).max(initial=0)))
+            wavelength = wavelength[:, pixels]
+            same = len(rows) and np.all(wavelength == wavelength[0])
+            if same and len(set(self.medium[rows])) == 1:
+                wavelength = wavelength[0]
         return Spectra(
-            X=self.X[rows],
-            sigma=None if self.sigma is None else self.sigma[rows],
-            wavelength=self.wavelength[rows]
-            if self.wavelength.ndim == 2
-            else self.wavelength,
-            mask=self.mask[rows],
+            X=self.X[rows, pixels],
+            sigma=None if self.sigma is None else self.sigma[rows, pixels],
+            wavelength=wavelength,
+            mask=self.mask[rows, pixels],
             table=self.table[rows],
         )
 
@@ -95,15 +100,16 @@ class Spectra:
         columns = ("layout", "medium", "frame", "scale")
         kinds = list(zip(*(self.table[name] for name in columns), strict=True))
         for kind in dict.fromkeys(kinds):
-            rows = np.array([other == kind for other in kinds])
-            grid = (
-                self.wavelength if self.wavelength.ndim == 1 else self[rows].wavelength
+            some = self[np.array([other == kind for other in kinds])]
+            missing = np.isnan(some.X) & np.isfinite(some.wavelength)
+            missing = missing.sum() / (
+                np.broadcast_to(np.isfinite(some.wavelength), some.X.shape).sum()
             )
             layout, medium, frame, scale = kind
             text.append(
-                f"  {rows.sum()} {layout}: {np.nanmin(grid):.1f} to"
-                f" {np.nanmax(grid):.1f} Angstrom ({medium}, {frame}), {scale},"
-                f" {np.isnan(self.X[rows]).mean():.1%} missing"
+                f"  {len(some)} {layout}: {np.nanmin(some.wavelength):.1f} to"
+                f" {np.nanmax(some.wavelength):.1f} Angstrom ({medium}, {frame}),"
+                f" {scale}, {missing:.1%} missing"
             )
         return "\n".join(text)
 

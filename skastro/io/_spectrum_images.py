@@ -38,6 +38,11 @@ def read_image(path, hdus, options):
         wavelengths, where = _multispec(path, header, flux.shape)
         medium = "unknown"
     else:
+        if len(flux) > 1 and not ("APNUM1" in header or "equispec" in _wat(header, 0)):
+            raise ValueError(
+                f"{path}: HDU 0 has {len(flux)} rows, and nothing says that they are"
+                " spectra (IRAF's APNUM1, or system=equispec in WAT0_001)."
+            )
         axis, medium = _linear(path, header, flux.shape[1])
         wavelengths, where = [axis] * len(flux), "HDU 0"
     unit = _axis_unit(header) or options.wavelength_unit

@@ -214,9 +214,9 @@ def is_aspcap(hdus):
     """Return whether a file is APOGEE's normalised spectrum with its best fit."""
     return (
         len(hdus) > 3
-        and all(np.ndim(hdus[i].data) == 1 for i in (1, 2, 3))
         and not columns_of(hdus[1])
         and _is_apogee_grid(hdus)
+        and all(np.ndim(hdus[i].data) == 1 for i in (1, 2, 3))
     )
 
 
