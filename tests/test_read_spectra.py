@@ -1,9 +1,13 @@
 """Files in the surveys' documented layouts: values, media, frames, errors and masks."""
 
+import sys
+import types
+
 import numpy as np
 import pytest
 from astropy import units as u
 from astropy.io import fits
+from astropy.nddata import InverseVariance
 from astropy.table import QTable, Table
 from numpy.testing import assert_allclose, assert_array_equal
 
@@ -890,6 +894,51 @@ def test_tables_that_do_not_say_enough(tmp_path):
     )
     with pytest.raises(ValueError, match="must be positive, got -10 Angstrom"):
         read_spectra(path)
+
+
+class ReadBySpecutils:
+    """What specutils gives: units on everything, and one mask."""
+
+    def __init__(self, axis, flux, uncertainty=None, mask=None, meta=()):
+        self.spectral_axis, self.flux = axis, flux
+        self.uncertainty, self.mask, self.meta = uncertainty, mask, dict(meta)
+
+
+def test_specutils_where_it_is_asked_for(tmp_path, monkeypatch):
+    path = tmp_path / "other.fits"
+    write(path, primary())
+    monkeypatch.setitem(sys.modules, "specutils", None)
+    with pytest.raises(ImportError, match=r"pip install .skastro\[specutils\]"):
+        read_spectra(path, layout="specutils")
+    axis = [3e15, 2e15, 1e15] * u.Hz
+    flux = [[1.0, 2, 3], [4, 5, 6]] * u.Jy
+    ivar = InverseVariance(np.array([[4.0, 0, 4], [4, 4, 4]]))
+    bad = np.array([[False] * 3, [True, False, False]])
+    found = [ReadBySpecutils(axis, flux, ivar, bad, {"header": {"OBJECT": "HD 4"}})]
+    found.append(ReadBySpecutils([1, 2, 3] * u.um, [7.0, 8, 9] * u.Jy))
+
+    class SpectrumList:
+        def read(path):
+            if not found:
+                raise OSError("no loader")
+            return found
+
+    package = types.SimpleNamespace(SpectrumList=SpectrumList)
+    monkeypatch.setitem(sys.modules, "specutils", package)
+    spectra = read_spectra(path, layout="specutils", medium="vacuum")
+    assert spectra.names == ["HD 4", "HD 4", "other"]
+    # in order of wavelength
+    assert_allclose(spectra.wavelength[0], 2.99792458e18 / np.array([3e15, 2e15, 1e15]))
+    assert_array_equal(spectra.X, [[1, np.nan, 3], [np.nan, 5, 6], [7, 8, 9]])
+    assert_array_equal(spectra.sigma[1], [np.nan, 0.5, 0.5])
+    assert list(spectra.table["unit"]) == ["Jy"] * 3
+    assert list(spectra.medium) == ["vacuum"] * 3
+    found[1] = ReadBySpecutils([1, 2, 3] * u.s, [7.0, 8, 9] * u.Jy)
+    with pytest.raises(ValueError, match="spectrum 1: its axis is in s"):
+        read_spectra(path, layout="specutils")
+    found.clear()
+    with pytest.raises(ValueError, match="specutils does not read .*: no loader"):
+        read_spectra(path, layout="specutils")
 
 
 # All together -------------------------------------------------------------------------

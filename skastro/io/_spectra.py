@@ -141,7 +141,8 @@ def read_spectra(
         four of GALAH one.
     layout : str, default=None
         Layout of all files, such as ``"sdss spec"``; by default each is recognised. Of
-        ``"mwm boss"`` and ``"mwm apogee"``, only those spectra are read.
+        ``"mwm boss"`` and ``"mwm apogee"``, only those spectra are read;
+        ``"specutils"`` reads by that package, where it is installed.
     normalised : bool, default=None
         Whether to take a flux that the survey has normalised (GALAH, LAMOST since
         release 7, mwmStar and mwmVisit). By default the main flux: normalised for
@@ -158,7 +159,7 @@ def read_spectra(
         Whether to take the mask of what was bad in any exposure (``or_mask``), and not
         in all (``and_mask``), where a file has both.
     medium : {"vacuum", "air"}, default=None
-        What the wavelengths of tables and images are in, which do not say.
+        What wavelengths are in, for tables, images and other files that do not say.
     frame : {"rest", "barycentric", "heliocentric", "topocentric"}, default=None
         The frame of those wavelengths.
     wavelength_unit : str, default=None
@@ -179,6 +180,8 @@ def read_spectra(
     ------
     FileNotFoundError
         If a file does not exist.
+    ImportError
+        If `layout` is "specutils", and that is not installed.
     ValueError
         If a file is of no known layout, or lacks what its layout has; or if what was
         asked for is not in it. It names the file, the HDU, and what was found.

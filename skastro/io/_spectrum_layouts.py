@@ -18,6 +18,7 @@ from ._spectrum_sdss import (
     read_mwm,
     read_spec,
 )
+from ._spectrum_specutils import read_specutils
 from ._spectrum_surveys import (
     DESI_SPECMASK,
     is_desi,
@@ -78,6 +79,10 @@ LAYOUTS = {
     "eso": Layout("ESO science data product", is_eso, read_eso),
     "table": Layout("a table of wavelength, flux, error", is_table, read_fits_table),
     "image": Layout("an image with CRVAL1, or multispec", is_image, read_image),
+    # only where it is asked for
+    "specutils": Layout(
+        "what specutils reads, if asked for", lambda hdus: False, read_specutils
+    ),
 }
 
 
@@ -92,7 +97,9 @@ def check_layout(layout):
 
 def read_file(path, options):
     """Return the spectra of a file."""
-    if _is_fits(path):
+    if options.layout == "specutils":
+        rows = read_specutils(path, options)
+    elif _is_fits(path):
         with opened(path, memmap=False) as hdus:
             layout = options.layout or _recognise(path, hdus)
             known = LAYOUTS[layout]
