@@ -57,9 +57,9 @@ def server_root(tmp_path_factory):
         path = root / "dr17/apogee/spectro/redux/dr17/stars" / telescope / field
         path.mkdir(parents=True, exist_ok=True)
         images = [fits.ImageHDU(np.ones((3, N))) for _ in range(2)]
-        fits.HDUList([fits.PrimaryHDU(), *images, fits.ImageHDU(mask)]).writeto(
-            path / f"{prefix}-dr17-{star}.fits"
-        )
+        header = fits.Header({"NVISITS": 2, "VHELIO1": -20.0, "VHELIO2": -21.0})
+        hdus = [fits.PrimaryHDU(header=header), *images, fits.ImageHDU(mask)]
+        fits.HDUList(hdus).writeto(path / f"{prefix}-dr17-{star}.fits")
     # one star twice, in two fields
     again = "2M00000001+0000001"
     spectrum(
@@ -173,6 +173,25 @@ def test_any_labels(files):
     assert len(data.X) == 4
 
 
+def test_all_labels_that_a_release_has(files, tmp_path):
+    stars = Table.read(files[1])
+    for name in ("CE_FE", "CE_FE_ERR", "TEFF_ERR", "FE_H_ERR", "CE_FE_SPEC", "X_H"):
+        stars[name] = np.full(len(stars), 0.25, dtype="f4")
+    stars["CE_FE_FLAG"] = np.arange(len(stars))
+    stars["STARFLAG"] = np.full(len(stars), 4)
+    stars.remove_column("V_FE")
+    stars.write(tmp_path / "allStar.fits")
+    labels = read_apogee(files[0], tmp_path / "allStar.fits", files[2]).labels
+    new = ["CE_FE", "TEFF_ERR", "FE_H_ERR", "CE_FE_ERR", "CE_FE_FLAG"]
+    known = [name for name in LABELS if name != "V_FE"]
+    assert labels.colnames == [
+        *("APOGEE_ID", "FIELD", "TELESCOPE", *known),
+        *(*new, "ASPCAPFLAG", "STARFLAG"),
+    ]
+    assert_allclose(labels["CE_FE"], 0.25)
+    assert labels["STARFLAG"].dtype.kind == "i"
+
+
 def test_limits_are_in_the_ranges(files):
     data = read_apogee(*files, temperature=(4500, 4700), min_probability=0.95)
     assert sorted(data.labels["TEFF"]) == [4500, 4600, 4700]
@@ -201,6 +220,12 @@ def test_pixel_masks(files, server_root):
     assert_array_equal(
         np.isnan(data.X[:, 499 - 246 : 503 - 246]), [[False, True, False, False]] * 3
     )
+    # and the headers of those files know the visits
+    assert list(data.visits["visit"]) == [1, 2] * 3
+    assert list(data.visits["APOGEE_ID"][::2]) == list(data.labels["APOGEE_ID"])
+    assert_array_equal(data.visits["velocity"], [-20, -21] * 3)
+    assert np.isnan(data.visits["snr"]).all()
+    assert data.visits["velocity"].unit == "km / s"
     data = read_apogee(spectra, *files[1:], pixel_masks=masks, bad_bits=[12])
     assert_array_equal(
         np.isnan(data.X[:, 499 - 246 : 503 - 246]), [[False, False, True, False]] * 3
@@ -211,6 +236,7 @@ def test_without_tables_and_on_disk(files, tmp_path, capsys):
     data = read_apogee(files[0], out=tmp_path / "arrays", verbose=1)
     assert "spectra" in capsys.readouterr().err
     assert isinstance(data.X, np.memmap)
+    assert data.visits is None
     assert data.X.shape == (8, 7514)
     assert_array_equal(data.y, -1)
     stored = np.load(tmp_path / "arrays" / "X.npy")

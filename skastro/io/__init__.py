@@ -7,13 +7,16 @@ from ._integrated import to_integrated_temperature
 from ._line_maps import read_line_maps
 from ._line_table import LineTable, read_line_table
 from ._parameter_maps import write_parameter_maps
+from ._spectra import Spectra, read_spectra
 
 __all__ = [
     "LineTable",
+    "Spectra",
     "load_estimator",
     "read_apogee",
     "read_line_maps",
     "read_line_table",
+    "read_spectra",
     "save_estimator",
     "to_integrated_temperature",
     "write_component_maps",

@@ -8,7 +8,8 @@ from sklearn.utils import Bunch
 from tqdm.auto import tqdm
 
 from ..preprocessing import censor_pixels
-from ..utils.fits_files import opened, read_columns
+from ..utils.fits_files import column_names, opened, read_columns
+from ._spectrum_sdss import visit_labels
 
 #: Pixels of a combined spectrum, and those of its three detectors: 7,514 in all.
 N_PIXELS = 8575
@@ -18,11 +19,16 @@ DETECTORS = ((246, 3274), (3585, 6080), (6344, 8335))
 BAD_BITS = (0, 1, 2, 3, 4, 5, 6, 7)
 #: STAR_BAD in ASPCAPFLAG.
 STAR_BAD = 1 << 23
+#: Labels that come first, if the release has them.
 LABELS = (
     *("TEFF", "LOGG", "M_H", "ALPHA_M", "FE_H", "SNR", "VHELIO_AVG", "AK_TARG"),
     *("C_FE", "N_FE", "O_FE", "NA_FE", "MG_FE", "AL_FE", "SI_FE", "S_FE", "K_FE"),
     *("CA_FE", "TI_FE", "V_FE", "MN_FE", "NI_FE"),
 )
+#: The others: what else describes a star, each element, and errors and flags of both.
+_MORE = ("VMICRO", "VMACRO", "VSINI", "VSCATTER", "VERR", "NVISITS", "RV_FLAG")
+_FLAGS = ("ASPCAPFLAG", "STARFLAG", "ANDFLAG")
+_ELEMENT = re.compile(r"(?!X_)[A-Z][A-Z0-9]{0,3}_(FE|H)")
 _NAME = re.compile(r"aspcapStar-[^-]+-(?!l\d+c)(.+)\.fits$")
 
 
@@ -37,7 +43,7 @@ def read_apogee(
     temperature=(4000, 5000),
     gravity=(1.5, 3.0),
     min_probability=0.8,
-    label_names=LABELS,
+    label_names=None,
     out=None,
     verbose=0,
 ):
@@ -68,9 +74,10 @@ def read_apogee(
     min_probability : float, default=0.8
         Least membership probability ``CG_PROB`` (Cantat-Gaudin et al. 2018) of a
         cluster's star; others are field stars.
-    label_names : sequence of str
+    label_names : sequence of str, default=None
         Columns of the allStar table that become labels; by default parameters, signal
-        to noise, velocity, extinction and abundances.
+        to noise, velocity, extinction, the abundances of all elements that the release
+        has, their errors (``_ERR``) and flags (``_FLAG``), and the flags of the star.
     out : path, default=None
         Folder for ``X.npy`` and ``sigma.npy``, which are then mapped and not held in
         memory: 9 GB for 151,145 stars.
@@ -85,7 +92,9 @@ def read_apogee(
         float32; ``y``, the number of the cluster of each star in ``cluster_names``, or
         -1; ``labels``, an astropy Table with a row for each star, its units as in the
         allStar table and NaN where unknown; ``wavelength`` (7514,) [Angstrom, vacuum];
-        and ``dropped``, a Table of the stars that were left out and why.
+        ``visits``, a Table with a row for each visit of each star, its ``velocity``
+        [km/s], signal to noise and flag, by the headers of `pixel_masks`, None without
+        them; and ``dropped``, a Table of the stars that were left out and why.
 
     Raises
     ------
@@ -98,6 +107,7 @@ def read_apogee(
     See Also
     --------
     skastro.datasets.fetch_apogee : Downloads the files.
+    read_spectra : Reads files of any survey; of apStar also the spectra of visits.
     skastro.preprocessing.censor_pixels : Sets bad pixels to NaN.
 
     Notes
@@ -147,6 +157,7 @@ def read_apogee(
     pixels = np.concatenate([np.arange(*detector) for detector in DETECTORS])
     arrays = _Arrays((len(keep), len(pixels)), out)
     X, sigma = arrays.X, arrays.sigma
+    visits = []
     wavelength = None
     for row, i in enumerate(tqdm(keep, desc="spectra", disable=not verbose)):
         flux, error, grid = _read_spectrum(spectra[i])
@@ -157,7 +168,13 @@ def read_apogee(
                 f"{spectra[i]} has other wavelengths (CRVAL1, CDELT1) than"
                 f" {spectra[keep[0]]}."
             )
-        mask = None if pixel_masks is None else _read_mask(pixel_masks[i])[None, pixels]
+        mask = None
+        if pixel_masks is not None:
+            mask, found = _read_mask(pixel_masks[i])
+            mask = mask[None, pixels]
+            visits += [
+                {"APOGEE_ID": labels["APOGEE_ID"][row]} | visit for visit in found
+            ]
         X[row] = censor_pixels(
             flux[None, pixels],
             error[None, pixels],
@@ -174,6 +191,7 @@ def read_apogee(
         cluster_names=names,
         labels=labels,
         wavelength=wavelength[pixels],
+        visits=None if pixel_masks is None else _visit_table(visits),
         dropped=dropped,
     )
 
@@ -230,7 +248,7 @@ def _read_spectrum(path):
 
 
 def _read_mask(path):
-    """Return the mask of the combined spectrum of an apStar file."""
+    """Return the mask of the combined spectrum of an apStar file, and its visits."""
     with opened(path) as hdus:
         if len(hdus) < 4:
             raise ValueError(
@@ -244,7 +262,21 @@ def _read_mask(path):
                 f"{path}: HDU 3 must hold integers in rows of {N_PIXELS}, got"
                 f" {mask.dtype} of shape {np.shape(hdus[3].data)}."
             )
-        return mask.astype(np.int64)
+        header = hdus[0].header
+        n_visits = int(header.get("NVISITS", 0))
+        visits = [visit_labels(header, n) for n in range(1, n_visits + 1)]
+        return mask.astype(np.int64), visits
+
+
+def _visit_table(visits):
+    """Return visits of stars as a table."""
+    from astropy.table import Table
+
+    names = ["APOGEE_ID", *visit_labels({}, 1)]
+    table = Table({name: [visit[name] for visit in visits] for name in names})
+    for name in ("velocity", "velocity_error"):
+        table[name].unit = "km / s"
+    return table
 
 
 def _select(spectra, allstar, temperature, gravity, label_names):
@@ -259,6 +291,8 @@ def _select(spectra, allstar, temperature, gravity, label_names):
         out = [(i, "another spectrum of the star came first") for i in repeated]
         return keep, labels, _dropped(stars, out)
     ids = {star[0] for star in stars}
+    if label_names is None:
+        label_names = _all_labels(column_names(allstar))
     label_names = [name.upper() for name in label_names]
     asked_for = dict.fromkeys(["APOGEE_ID", "FIELD", "TELESCOPE", *label_names])
     needed = dict.fromkeys([*asked_for, "ASPCAPFLAG", "SNR", "TEFF", "LOGG"])
@@ -292,6 +326,16 @@ def _select(spectra, allstar, temperature, gravity, label_names):
     keep = np.array(sorted(set(rows) - set(repeated)), dtype=int)
     labels = catalogue[[rows[i] for i in keep]][list(asked_for)]
     return keep, labels, _dropped(stars, out)
+
+
+def _all_labels(names):
+    """Return the columns of an allStar table that describe stars."""
+    names = [name.upper() for name in names]
+    values = [name for name in (*LABELS, *_MORE) if name in names]
+    values += [name for name in names if _ELEMENT.fullmatch(name)]
+    more = [f"{name}_{what}" for what in ("ERR", "FLAG") for name in values]
+    wanted = dict.fromkeys((*values, *more, *_FLAGS))
+    return [name for name in wanted if name in names]
 
 
 def _repeated(stars, order):

@@ -20,6 +20,15 @@ def opened(path, memmap=True):
         raise ValueError(f"{path} is not a readable FITS file: {error}") from error
 
 
+def column_names(path):
+    """Return the names of the columns of a table file."""
+    with opened(path) as hdus:
+        names = getattr(hdus[1].data, "names", None) if len(hdus) > 1 else None
+    if names is None:
+        raise ValueError(f"{path} has no table in HDU 1.")
+    return list(names)
+
+
 def read_columns(path, names):
     """Return columns of a table file, with NaN where the survey has -9999."""
     from astropy.table import Table
