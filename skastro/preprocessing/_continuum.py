@@ -7,19 +7,12 @@ import numpy as np
 from ..utils.arrays import as_matrix, plain
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ..utils.warn import warn
-from ._continuum_fit import (
-    evaluate,
-    fit_known,
-    fit_lines,
-    polynomials,
-    splines,
-    variance,
-)
+from ._continuum_fit import fit_known, fit_lines, polynomials, splines
 from ._running_quantile import expected_quantile, running_quantile
 from ._spectra import SpectrumTransformer, stretches
 
 #: No pixel is continuum to better than this, in units of the continuum.
-FLOOR = 0.002
+FLOOR = 0.001
 #: Times that the continuum pixels of the training set are found again.
 ROUNDS = 2
 
@@ -206,19 +199,11 @@ class ContinuumNormalizer(SpectrumTransformer):
             within[start:stop] = True
         learned = isinstance(self.pixels, str) and self.pixels == "learned"
         self._known = not (isinstance(self.pixels, str) and self.pixels == "clipped")
+        self._expected, self._scatter = np.ones(n), np.zeros(n)
         if not self._known:
             self.continuum_pixels_ = within
         elif learned:
-            self._known, self.continuum_pixels_ = False, within
-            for _ in range(ROUNDS):
-                mean, error = self._mean(flux, sigma)
-                self._known, self.continuum_pixels_ = False, within
-                curve = self._curves(mean[None], error[None])[0][0]
-                depth = 1 - mean / curve
-                pixels = within & (np.abs(depth) <= self.max_depth + error)
-                self._known, self.continuum_pixels_ = True, pixels
-                self.mean_ = mean / curve
-                self._check_pixels()
+            self._learn(flux, sigma, within)
         else:
             self.continuum_pixels_ = within & self._given_pixels()
             self._check_pixels()
@@ -337,9 +322,7 @@ class ContinuumNormalizer(SpectrumTransformer):
         return given
 
     def _check_pixels(self):
-        for (start, stop), (_, _, penalty) in zip(
-            self.regions_, self._bases, strict=True
-        ):
+        for (start, stop), (_, penalty) in zip(self.regions_, self._bases, strict=True):
             n, least = self.continuum_pixels_[start:stop].sum(), self._least(penalty)
             if n < least:
                 raise ValueError(
@@ -370,7 +353,7 @@ class ContinuumNormalizer(SpectrumTransformer):
         without = 0
         for (start, stop), basis in zip(self.regions_, self._bases, strict=True):
             part = slice(start, stop)
-            pixels, least = self.continuum_pixels_[part], self._least(basis[2])
+            pixels, least = self.continuum_pixels_[part], self._least(basis[1])
             for row in range(len(flux)):
                 f = flux[row, part].astype(np.float64)
                 seen = ~np.isnan(f)
@@ -383,7 +366,9 @@ class ContinuumNormalizer(SpectrumTransformer):
                     s = np.full(len(f), noise(f, seen))
                 else:
                     s = sigma[row, part].astype(np.float64) / scale
-                found = self._curve(f, np.hypot(s, FLOOR), seen & pixels, basis)
+                s = np.sqrt(s**2 + FLOOR**2 + self._scatter[part] ** 2)
+                f, s = f / self._expected[part], s / self._expected[part]
+                found = self._curve(f, s, seen & pixels, basis)
                 curve[row, part], error[row, part] = (scale * v for v in found)
         if without:
             warn(
@@ -396,40 +381,55 @@ class ContinuumNormalizer(SpectrumTransformer):
         """Return the continuum of one stretch of a spectrum, and its error."""
         fit = fit_known if self._known else fit_lines
         theta, covariance, lines = fit(f, s, used, *basis)
-        curve = np.empty(len(f))
-        evaluate(*basis[:2], theta, curve)
+        values = basis[0]
+        curve = values @ theta
         curve[curve <= 0] = np.nan
         if self.method != "quantile":
-            return curve, np.sqrt(variance(*basis[:2], covariance))
+            return curve, np.sqrt(np.sum(values @ covariance * values, axis=1))
         window = self.window | 1
-        ratio = np.where(used, f / curve, 0.0)
         used = used & ~np.isnan(curve)
+        ratio = np.where(used, f / curve, 0.0)
         found, count = running_quantile(ratio, used, window, self.quantile)
-        relative = np.where(used, s / curve, np.nan)
-        relative = np.full(len(f), np.nanmedian(relative)) if used.any() else relative
+        relative = float(np.median(s[used] / curve[used]))
         expected, density = expected_quantile(self.quantile, relative, lines)
         spread = np.sqrt(self.quantile * (1 - self.quantile) / np.maximum(count, 1))
         return curve * found / expected, curve * spread / density / expected
 
+    def _learn(self, flux, sigma, within):
+        """Find the pixels where the mean spectrum is continuum, and what it is there.
+
+        The mean has hardly any noise, and is clipped as a spectrum is.
+        """
+        self._known, self.continuum_pixels_ = False, within
+        for _ in range(ROUNDS):
+            mean, error, scatter = self._mean(flux, sigma)
+            self._known, self.continuum_pixels_ = False, within
+            self._expected, self._scatter = np.ones_like(mean), np.zeros_like(mean)
+            curve = self._curves(mean[None], error[None])[0][0]
+            self.mean_ = mean / curve
+            close = np.abs(self.mean_ - 1) <= self.max_depth + error
+            self._known, self.continuum_pixels_ = True, within & close
+            self._check_pixels()
+            self._expected = np.where(close, self.mean_, 1.0)
+            self._scatter = np.where(close, scatter, 0.0)
+
     def _mean(self, flux, sigma):
-        """Return the mean normalised spectrum and its error."""
+        """Return the mean normalised spectrum, its error, and the stars' scatter."""
         curve, _ = self._curves(flux, sigma)
         normalised = flux / curve
-        if sigma is None:
-            weight = np.where(np.isnan(normalised), 0.0, 1.0)
-        else:
-            weight = 1 / ((sigma / curve) ** 2 + 1e-4)
-            weight[np.isnan(normalised)] = 0.0
+        seen = ~np.isnan(normalised)
+        normalised = np.nan_to_num(normalised)
+        variance = FLOOR**2 if sigma is None else (sigma / curve) ** 2 + FLOOR**2
+        weight = np.where(seen, 1 / variance, 0.0)
         total = weight.sum(axis=0)
-        seen = total > 0
-        total = np.where(seen, total, 1.0)
-        mean = (weight * np.nan_to_num(normalised)).sum(axis=0) / total
-        if sigma is None:
-            scatter = weight * (np.nan_to_num(normalised) - mean) ** 2
-            error = np.sqrt(scatter.sum(axis=0)) / total
-        else:
-            error = np.sqrt((weight**2 * (sigma / curve) ** 2).sum(axis=0)) / total
-        return np.where(seen, mean, np.nan), np.where(seen, error, 1.0)
+        once = np.where(total > 0, total, 1.0)
+        mean = (weight * normalised).sum(axis=0) / once
+        squares = (weight * (normalised - mean) ** 2).sum(axis=0) / once
+        n = np.maximum(seen.sum(axis=0), 1)
+        error = np.sqrt(np.maximum(1 / once, squares / n))
+        noise = 0.0 if sigma is None else n / once
+        scatter = np.sqrt(np.maximum(squares - noise, 0.0))
+        return np.where(total > 0, mean, np.nan), error, scatter
 
 
 def noise(f, seen):

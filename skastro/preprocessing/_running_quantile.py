@@ -64,6 +64,15 @@ def running_quantile(f, used, window, quantile):
 
 
 @njit(cache=True, error_model="numpy")
+def _lined(u, a):
+    """Return the normal density of u times Mills' ratio of u - 1/a."""
+    z = u - 1 / a
+    if z > 8.0:
+        return math.exp(0.5 / (a * a) - u / a)
+    return math.exp(-0.5 * u * u) / _ROOT_TWO_PI * mills(z)
+
+
+@njit(cache=True, error_model="numpy")
 def expected_quantile(quantile, s, lines):
     """Return the quantile of pixels with lines and noise, in units of the continuum.
 
@@ -71,32 +80,29 @@ def expected_quantile(quantile, s, lines):
     ----------
     quantile : float
         From 0 to 1.
-    s : ndarray of shape (n,)
+    s : float
         Noise.
     lines : ndarray of shape (3,)
         The share p of pixels with lines, that q of weak ones, and the mean t.
 
     Returns
     -------
-    value : ndarray of shape (n,)
-    density : ndarray of shape (n,)
+    value : float
+    density : float
         Probability density there.
     """
     p, q, t = lines
-    value, density = np.empty(len(s)), np.empty(len(s))
-    for i in range(len(s)):
-        a, b = t / s[i], HAZE * t / s[i]
-        low, high = -8.0, 8.0 + 12.0 * a
-        for _ in range(60):
-            u = 0.5 * (low + high)
-            normal = math.exp(-0.5 * u * u) / _ROOT_TWO_PI
-            strong, weak = p * (1 - q) * mills(u - 1 / a), p * q * mills(u - 1 / b)
-            # of being less than u errors below the continuum
-            less = 0.5 * math.erfc(-u / _ROOT_TWO) - normal * (strong + weak)
-            if less < 1 - quantile:
-                low = u
-            else:
-                high = u
-        value[i] = 1 - u * s[i]
-        density[i] = normal * (1 - p + strong / a + weak / b) / s[i]
-    return value, density
+    a, b = t / s, HAZE * t / s
+    low, high = -8.0, 8.0 + 20.0 * a
+    u, strong, weak = 0.0, 0.0, 0.0
+    for _ in range(60):
+        u = 0.5 * (low + high)
+        strong, weak = p * (1 - q) * _lined(u, a), p * q * _lined(u, b)
+        # of being less than u errors below the continuum
+        less = 0.5 * math.erfc(-u / _ROOT_TWO) - strong - weak
+        if less < 1 - quantile:
+            low = u
+        else:
+            high = u
+    normal = math.exp(-0.5 * u * u) / _ROOT_TWO_PI
+    return 1 - u * s, (normal * (1 - p) + strong / a + weak / b) / s
