@@ -34,7 +34,14 @@ from skastro.molecular import (
     RadexModel,
 )
 from skastro.parameter_space import ParameterSpace, Uniform
-from skastro.preprocessing import InterstellarMasker
+from skastro.preprocessing import (
+    ContinuumNormalizer,
+    InterstellarMasker,
+    ResolutionMatcher,
+    SigmaUnpacker,
+    SpectrumResampler,
+    VelocityShifter,
+)
 from skastro.retrieval import BayesianRetrieval, RetrievalTransformer
 from skastro.testing import (
     all_estimators,
@@ -190,6 +197,21 @@ INSTANCES = {
     "InterstellarMasker": [
         InterstellarMasker(1, max_low=np.inf, min_high=-np.inf, random_state=0)
     ],
+    "ContinuumNormalizer": [
+        ContinuumNormalizer(degree=0),
+        ContinuumNormalizer(method="quantile", degree=1, window=5),
+    ],
+    "SpectrumResampler": [SpectrumResampler(new_wavelength=[0.0, 1.5, 2.5])],
+    "ResolutionMatcher": [
+        ResolutionMatcher(new_resolving_power=2.0, min_coverage=0.1),
+        ResolutionMatcher(line_spread=[1.0, 2.0, 1.0], min_coverage=0.5),
+    ],
+    # whatever the columns, their means have a velocity
+    "VelocityShifter": [VelocityShifter(100.0, velocity="measured")],
+    # whatever the columns, half of them need not be errors
+    "SigmaUnpacker": [
+        SigmaUnpacker(ProbabilisticPCA(1, random_state=0), with_sigma=False)
+    ],
 }
 # Models of physics, whose columns have fixed meanings: scikit-learn's checks feed
 # any number of columns of any sign, so only those that feed none apply.
@@ -217,6 +239,7 @@ PHYSICAL = {
 }
 TRANSFORMERS = [
     "ConditionalFactorAnalysis",
+    "ContinuumNormalizer",
     "FactorDisentangler",
     "FaderDisentangler",
     "InterstellarMasker",
@@ -226,7 +249,11 @@ TRANSFORMERS = [
     "PolyDisentangler",
     "ProbabilisticPCA",
     "RSCA",
+    "ResolutionMatcher",
     "RetrievalTransformer",
+    "SigmaUnpacker",
+    "SpectrumResampler",
+    "VelocityShifter",
 ]
 DATALESS_CHECKS = [
     "check_estimator_cloneable",
@@ -251,6 +278,9 @@ def test_every_estimator_is_checked():
 # so few live points and steps are for speed, and rightly warned of
 @pytest.mark.filterwarnings("ignore:The insertion order of new points")
 @pytest.mark.filterwarnings("ignore:The effective sample size is")
+# spectra that are noise about zero
+@pytest.mark.filterwarnings("ignore:.*and so no continuum")
+@pytest.mark.filterwarnings("ignore:.*have no velocity within")
 # labels that a check makes NaN
 @pytest.mark.filterwarnings("ignore:.*labels are missing")
 @parametrize_with_checks([e for instances in INSTANCES.values() for e in instances])

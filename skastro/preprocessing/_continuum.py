@@ -86,8 +86,8 @@ class ContinuumNormalizer(SpectrumTransformer):
     Of a pixel at u errors :math:`s` below the continuum :math:`c`, lines of mean depth
     :math:`a` errors have the density
     :math:`e^{-u^2/2} M(u - 1/a) / a`, with Mills' ratio :math:`M`; that of the
-    continuum is :math:`e^{-u^2/2}`. Two kinds of lines are in the mixture, one ten times
-    weaker than the other. Their share and depth have a prior of cool giants at a
+    continuum is :math:`e^{-u^2/2}`. Two kinds of lines are in the mixture, one ten
+    times weaker than the other. Their share and depth have a prior of cool giants at a
     resolving power of 22,500, which matters below a signal to noise of about 30.
     Parameters are found by scoring. Covariances are those of blocks of 15 pixels, since
     pixels of one line are alike.
@@ -112,7 +112,8 @@ class ContinuumNormalizer(SpectrumTransformer):
     >>> from skastro.preprocessing import ContinuumNormalizer
     >>> rng = np.random.default_rng(0)
     >>> x = np.linspace(-1, 1, 2000)
-    >>> lines = 1 - 0.5 * np.exp(-(((x[:, None] - rng.uniform(-1, 1, 50)) / 0.002) ** 2))
+    >>> offset = (x[:, None] - rng.uniform(-1, 1, 50)) / 0.002
+    >>> lines = 1 - 0.5 * np.exp(-(offset**2))
     >>> continuum = 100 + 20 * x - 10 * x**2
     >>> sigma = 0.02 * continuum
     >>> flux = lines.prod(axis=1) * continuum + sigma * rng.normal(size=2000)
@@ -326,9 +327,9 @@ class ContinuumNormalizer(SpectrumTransformer):
             n, least = self.continuum_pixels_[start:stop].sum(), self._least(penalty)
             if n < least:
                 raise ValueError(
-                    f"Only {n} pixels of the region from {self._wavelength[start]:g} to"
-                    f" {self._wavelength[stop - 1]:g} are continuum, and the curve needs"
-                    f" {least}; give more `pixels`, raise max_depth={self.max_depth},"
+                    f"Only {n} pixels of the region from {self._wavelength[start]:g}"
+                    f" to {self._wavelength[stop - 1]:g} are continuum, and the curve"
+                    f" needs {least}; give more `pixels`, raise max_depth={self.max_depth},"
                     " or take a curve with fewer parameters."
                 )
 

@@ -1,7 +1,7 @@
 """The continuum of one stretch of a spectrum by likelihood, compiled.
 
-A pixel is continuum c plus noise with the probability 1 - p, else it has lost a share of
-the light to lines, of an exponential distribution: with the mean t, or a tenth of it
+A pixel is continuum c plus noise with the probability 1 - p, else it has lost a share
+of the light to lines, of an exponential distribution: with the mean t, or a tenth of it
 for the share q of the lines. Noise is convolved in, with the pixel's own error, so that
 the continuum lies where it does at any signal to noise. What there is of lines, p, q
 and t, is fitted along.

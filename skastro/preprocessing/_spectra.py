@@ -111,7 +111,7 @@ class SpectrumTransformer(TransformerMixin, SkastroEstimator):
         return self._split(X, sigma)
 
     def _spectra(self, X, sigma):
-        """Let spectra in where the estimator is fitted; return them and their errors."""
+        """Let spectra in after the fit; return them and their errors."""
         check_is_fitted(self)
         return self._split(validate(self, X, allow_nan=True, reset=False), sigma)
 

@@ -1,0 +1,161 @@
+"""Velocities by cross-correlation with a template that knows the errors."""
+
+import numpy as np
+from scipy.fft import irfft, next_fast_len, rfft
+
+from ._interpolation import interpolate
+
+#: The speed of light [km/s].
+_LIGHT = 299_792.458
+#: Steps of the refinement, in pixels of the grid.
+_STEPS = (0.5, 0.1)
+
+
+def measure(flux, sigma, log, joined, template, max_velocity):
+    """Return velocities of the highest likelihood, and their errors.
+
+    A spectrum is a + b t(v) and noise, with the template t at the velocity v. The
+    likelihood with the best a and b follows from sums that are correlations of the
+    template, its square, the weights, and the weighted spectrum.
+
+    Parameters
+    ----------
+    flux : ndarray of shape (n_samples, n)
+        Spectra, NaN where missing.
+    sigma : ndarray of shape (n_samples, n) or None
+        1-sigma errors.
+    log : ndarray of shape (n,)
+        Logarithms of the wavelengths.
+    joined : ndarray of bool of shape (n,)
+        Whether a pixel and the next have no gap between them.
+    template : ndarray of shape (n,)
+        The template, NaN where unknown.
+    max_velocity : float
+        [km/s].
+
+    Returns
+    -------
+    velocity, velocity_sigma : ndarray of shape (n_samples,)
+        [km/s]; NaN where there is no peak.
+    """
+    found = np.full((2, len(flux)), np.nan)
+    n = len(log)
+    if n < 3:
+        return found
+    peaks = _Peaks(log, joined, template, max_velocity)
+    for row in range(len(flux)):
+        f = flux[row].astype(np.float64)
+        seen = ~np.isnan(f)
+        if np.count_nonzero(seen) < 4:
+            continue
+        weight = np.zeros(n)
+        if sigma is None:
+            weight[seen] = 1.0
+        else:
+            weight[seen] = 1 / sigma[row, seen].astype(np.float64) ** 2
+        found[:, row] = peaks.find(np.where(seen, f, 0.0), weight, sigma is None)
+    return found
+
+
+class _Peaks:
+    """The template on a grid of equal steps in velocity, and what its peaks are."""
+
+    def __init__(self, log, joined, template, max_velocity):
+        self.log, self.joined = log, joined
+        self.template, self.step = template, float(np.median(np.diff(log)))
+        self.place = np.rint((log - log[0]) / self.step).astype(np.int64)
+        self.reach = int(np.ceil(np.arctanh(max_velocity / _LIGHT) / self.step)) + 1
+        self.size = next_fast_len(int(self.place[-1]) + 2 * self.reach + 2, real=True)
+        known = ~np.isnan(template)
+        self.level = float(np.mean(template[known]))
+        values = np.where(known, template - self.level, 0.0)
+        gridded = np.zeros(self.size)
+        gridded[self.place] = values
+        # what lies in a gap is unknown, and counts for nothing
+        cover = np.zeros(self.size)
+        cover[self.place] = known
+        self.of = [rfft(v) for v in (cover, gridded, gridded**2)]
+
+    def find(self, f, weight, estimate):
+        """Return velocity and error of a spectrum, NaN if it has no peak."""
+        level = np.average(f, weights=weight)
+        gain, _ = self._correlated(f - level, weight)
+        peak = int(np.argmax(gain))
+        if peak in (0, len(gain) - 1) or not gain[peak] > 0:
+            return np.nan, np.nan
+        shift = (peak - self.reach) * self.step
+        for h in _STEPS:
+            three = np.array(
+                [self._gain(f, weight, shift + k * h * self.step) for k in (-1, 0, 1)]
+            )
+            slope, bend = three[2] - three[0], three[0] - 2 * three[1] + three[2]
+            if not bend < 0:
+                return np.nan, np.nan
+            move = -0.5 * slope / bend
+            shift += np.clip(move, -2, 2) * h * self.step
+        curvature = -bend / (h * self.step) ** 2
+        if estimate:
+            left = self._left(f, weight, shift)
+            curvature /= left
+        if not curvature > 0:
+            return np.nan, np.nan
+        velocity = np.tanh(shift) * _LIGHT
+        return velocity, _LIGHT / np.cosh(shift) ** 2 / np.sqrt(curvature)
+
+    def _correlated(self, f, weight):
+        """Return the gain in log-likelihood at whole steps of the grid."""
+        data = np.zeros((2, self.size))
+        np.add.at(data[0], self.place, weight)
+        np.add.at(data[1], self.place, weight * f)
+        W, F = rfft(data)
+        cover, t, t2 = self.of
+        sums = irfft(
+            np.array([W * np.conj(cover), F * np.conj(cover), W * np.conj(t),
+                      W * np.conj(t2), F * np.conj(t)]),
+            self.size,
+        )  # fmt: skip
+        lags = np.arange(-self.reach, self.reach + 1)
+        return _gain(*sums[:, lags]), lags
+
+    def _moved(self, shift):
+        """Return the template at a velocity."""
+        values, errors = np.empty_like(self.log), np.empty_like(self.log)
+        interpolate(
+            self.template,
+            np.ones_like(self.log),
+            self.log,
+            self.joined,
+            self.log - shift,
+            False,
+            values,
+            errors,
+        )
+        return values
+
+    def _sums(self, f, weight, shift):
+        t = self._moved(shift) - self.level
+        known = ~np.isnan(t)
+        w, t = np.where(known, weight, 0.0), np.where(known, t, 0.0)
+        f = f - np.average(f, weights=weight)
+        return np.array([w.sum(), w @ f, w @ t, w @ t**2, w @ (f * t)]), w @ f**2
+
+    def _gain(self, f, weight, shift):
+        return float(_gain(*self._sums(f, weight, shift)[0]))
+
+    def _left(self, f, weight, shift):
+        """Return the variance of what the template leaves, of weights of one."""
+        sums, squares = self._sums(f, weight, shift)
+        rest = squares - sums[1] ** 2 / sums[0] - 2 * float(_gain(*sums))
+        return max(rest / max(sums[0] - 3, 1), np.finfo(float).tiny)
+
+
+def _gain(w, f, t, t2, ft):
+    """Return what a template with a free amplitude adds to the log-likelihood.
+
+    From weighted sums of one, the data, the template, its square and the product.
+    """
+    with np.errstate(divide="ignore", invalid="ignore"):
+        product, square = ft - f * t / w, t2 - t**2 / w
+        gain = 0.5 * product**2 / square
+    good = (w > 0) & (square > 1e-12 * np.abs(t2)) & (product > 0)
+    return np.where(good, gain, 0.0)
