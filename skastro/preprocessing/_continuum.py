@@ -7,7 +7,7 @@ import numpy as np
 from ..utils.arrays import as_matrix, plain
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ..utils.warn import warn
-from ._continuum_fit import fit_known, fit_lines, polynomials, splines
+from ._continuum_fit import WEAK, fit_known, fit_lines, polynomials, splines
 from ._running_quantile import expected_quantile, running_quantile
 from ._spectra import SpectrumTransformer, stretches
 
@@ -237,7 +237,7 @@ class ContinuumNormalizer(SpectrumTransformer):
         curve, error = self._curves(flux, sigma)
         return curve.astype(flux.dtype), error.astype(flux.dtype)
 
-    def inverse_transform(self, X, continuum=None):
+    def restore(self, X, continuum):
         """Multiply normalised spectra by given continua.
 
         Parameters
@@ -255,15 +255,9 @@ class ContinuumNormalizer(SpectrumTransformer):
         Raises
         ------
         ValueError
-            If there are no continua, or shapes differ.
+            If shapes differ.
         """
-        X = as_matrix(X, "X")
-        if continuum is None:
-            raise ValueError(
-                "`continuum` is needed: what the method `continuum` returns for the"
-                " spectra that were normalised."
-            )
-        continuum = as_matrix(continuum, "continuum")
+        X, continuum = as_matrix(X, "X"), as_matrix(continuum, "continuum")
         times, rest = divmod(X.shape[1], continuum.shape[1])
         if len(X) != len(continuum) or rest or times not in (1, 2):
             raise ValueError(
@@ -329,8 +323,9 @@ class ContinuumNormalizer(SpectrumTransformer):
                 raise ValueError(
                     f"Only {n} pixels of the region from {self._wavelength[start]:g}"
                     f" to {self._wavelength[stop - 1]:g} are continuum, and the curve"
-                    f" needs {least}; give more `pixels`, raise max_depth={self.max_depth},"
-                    " or take a curve with fewer parameters."
+                    f" needs {least}; give more `pixels`, raise"
+                    f" max_depth={self.max_depth}, or take a curve of fewer"
+                    " parameters."
                 )
 
     def _basis(self, wavelength):
@@ -342,8 +337,8 @@ class ContinuumNormalizer(SpectrumTransformer):
 
     @staticmethod
     def _least(penalty):
-        """Return the number of pixels that a curve needs."""
-        return len(penalty) - np.linalg.matrix_rank(penalty) + 1
+        """Return the number of pixels that a curve needs, of which no prior tells."""
+        return np.count_nonzero(np.linalg.eigvalsh(penalty) < 2 * WEAK) + 1
 
     # -- curves
 
@@ -353,6 +348,8 @@ class ContinuumNormalizer(SpectrumTransformer):
         error = np.full(flux.shape, np.nan)
         without = 0
         for (start, stop), basis in zip(self.regions_, self._bases, strict=True):
+            # a copy: mapped read-only after a pickle, it would be compiled for again
+            basis = [np.array(part) for part in basis]
             part = slice(start, stop)
             pixels, least = self.continuum_pixels_[part], self._least(basis[1])
             for row in range(len(flux)):
@@ -385,10 +382,10 @@ class ContinuumNormalizer(SpectrumTransformer):
         values = basis[0]
         curve = values @ theta
         curve[curve <= 0] = np.nan
-        if self.method != "quantile":
+        used = used & ~np.isnan(curve)
+        if self.method != "quantile" or not used.any():
             return curve, np.sqrt(np.sum(values @ covariance * values, axis=1))
         window = self.window | 1
-        used = used & ~np.isnan(curve)
         ratio = np.where(used, f / curve, 0.0)
         found, count = running_quantile(ratio, used, window, self.quantile)
         relative = float(np.median(s[used] / curve[used]))

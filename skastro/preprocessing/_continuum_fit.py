@@ -29,6 +29,8 @@ OFF = 5.0
 PRIOR = np.array([[0.3, 0.3], [0.0, 0.3], [math.log(0.07), 0.5]])
 #: The mean of weak lines in units of that of strong ones.
 HAZE = 0.1
+#: Precision of the prior of all coefficients, which are of the order of one.
+WEAK = 1e-6
 #: Pixels that one line covers, whose scores are not independent.
 BLOCK = 15
 
@@ -47,7 +49,7 @@ _MILLS = math.sqrt(math.pi / 2) * erfcx(
 def polynomials(x, degree):
     """Return Chebyshev polynomials of x in [-1, 1]."""
     values = np.polynomial.chebyshev.chebvander(x, degree)
-    return np.ascontiguousarray(values), np.zeros((degree + 1, degree + 1))
+    return np.ascontiguousarray(values), WEAK * np.eye(degree + 1)
 
 
 def splines(x, n_knots, roughness):
@@ -61,49 +63,50 @@ def splines(x, n_knots, roughness):
     identity = np.eye(n_pieces + 3)
     values = BSpline(knots, identity, 3)(np.clip(x, -1, 1))
     second = np.diff(identity, 2, axis=0)
-    return np.ascontiguousarray(values), second.T @ second / roughness**2
-
-
-@njit(cache=True)
-def _inverse(H):
-    """Return the inverse of a positive semidefinite matrix of parameters unalike."""
-    n = len(H)
-    scale = np.ones(n)
-    for i in range(n):
-        if H[i, i] > 0:
-            scale[i] = 1 / math.sqrt(H[i, i])
-    outer = scale.reshape(n, 1) * scale.reshape(1, n)
-    return np.ascontiguousarray(np.linalg.inv(H * outer + 1e-10 * np.eye(n))) * outer
+    penalty = second.T @ second / roughness**2 + WEAK * identity
+    return np.ascontiguousarray(values), penalty
 
 
 # -- pixels of which all are continuum
 
 
-@njit(cache=True)
 def _least_squares(f, s, used, values, penalty):
     """Return coefficients and their covariance by the pixels that are used."""
-    weighted = values * (used / s**2).reshape(-1, 1)
-    covariance = _inverse(values.T @ weighted + penalty)
+    weighted = values * (used / s**2)[:, None]
+    covariance = np.linalg.inv(values.T @ weighted + penalty)
     return covariance @ (weighted.T @ f), covariance
 
 
-@njit(cache=True)
 def fit_known(f, s, used, values, penalty):
     """Fit pixels that are continuum, but those that are far off on either side.
 
-    Returns the coefficients, their covariance, and the lines, which are none.
+    Parameters
+    ----------
+    f, s : ndarray of shape (n,)
+        Flux, of the order of one, and errors.
+    used : ndarray of bool of shape (n,)
+        Which pixels count.
+    values : ndarray of shape (n, k)
+        The functions of the basis.
+    penalty : ndarray of shape (k, k)
+        Precision of the prior for their coefficients.
+
+    Returns
+    -------
+    theta : ndarray of shape (k,)
+        Coefficients.
+    covariance : ndarray of shape (k, k)
+        Of them.
+    lines : ndarray of shape (3,)
+        p, q and t; there are none.
     """
-    keep = used.copy()
+    keep = used
     theta, covariance = _least_squares(f, s, keep, values, penalty)
     for _ in range(10):
         off = np.abs(f - values @ theta) / s
         # the worst first, while they still draw the curve towards them
-        worst = 0.0
-        for i in range(len(f)):
-            if keep[i]:
-                worst = max(worst, off[i])
-        now = used & (off <= max(OFF, 0.5 * worst))
-        if np.all(now == keep):
+        now = used & (off <= max(OFF, 0.5 * off[keep].max(initial=0.0)))
+        if np.array_equal(now, keep):
             break
         keep = now
         theta, covariance = _least_squares(f, s, keep, values, penalty)
@@ -160,94 +163,101 @@ def _score(f, c, s, lines, score, known):
 
 
 @njit(cache=True)
+def _score_pixels(f, s, used, values, c, lines, scores, weighted, known):
+    """Write the scores of each pixel by all parameters, zeros where it does not count.
+
+    And the values of the basis times the information about the continuum if all was
+    known, and the sum of that about the lines.
+    """
+    k = values.shape[1]
+    by, info = np.empty(1 + _N_LINES), np.empty(1 + _N_LINES)
+    known[:] = 0.0
+    for i in range(len(f)):
+        u = (c[i] - f[i]) / s[i]
+        if used[i] and c[i] > 0 and -ABOVE <= u <= BELOW:
+            _score(f[i], c[i], s[i], lines, by, info)
+        else:
+            by[:] = 0.0
+            info[:] = 0.0
+        for a in range(k):
+            scores[i, a] = by[0] * values[i, a]
+            weighted[i, a] = info[0] * values[i, a]
+        for a in range(_N_LINES):
+            scores[i, k + a] = by[1 + a]
+            known[a] += info[1 + a]
+
+
+def _lines(eta):
+    return np.array([*(1 / (1 + np.exp(-eta[:2]))), np.exp(eta[2])])
+
+
 def _clip(f, s, used, values, penalty):
     """Clip more below than above: where the fit begins."""
-    keep = used.copy()
+    keep = used
     theta, _ = _least_squares(f, s, keep, values, penalty)
     for _ in range(8):
         off = (f - values @ theta) / s
-        width = max(1.0, math.sqrt(np.sum(keep * off**2) / max(1, np.sum(keep))))
+        width = max(1.0, np.sqrt(np.mean(off[keep] ** 2)))
         now = used & (off >= -1.5 * width) & (off <= 3.0 * width)
-        changed = np.sum(now != keep)
-        if np.sum(now) < 2 * len(penalty) or changed <= len(f) // 1000:
+        changed = np.count_nonzero(now != keep)
+        if np.count_nonzero(now) < 2 * len(penalty) or changed <= len(f) // 1000:
             break
         keep = now
         theta, _ = _least_squares(f, s, keep, values, penalty)
     return theta
 
 
-@njit(cache=True)
-def _scores(f, s, used, values, c, lines):
-    """Return the scores of pixels, and the information if all was known of them."""
-    n, k = values.shape
-    scores, known = np.zeros((n, k + _N_LINES)), np.zeros((n, 1 + _N_LINES))
-    by = np.empty(1 + _N_LINES)
-    for i in range(n):
-        u = (c[i] - f[i]) / s[i]
-        if used[i] and c[i] > 0 and -ABOVE <= u <= BELOW:
-            _score(f[i], c[i], s[i], lines, by, known[i])
-            for a in range(k):
-                scores[i, a] = by[0] * values[i, a]
-            for a in range(_N_LINES):
-                scores[i, k + a] = by[1 + a]
-    K = np.diag(
-        np.sum(np.concatenate((np.zeros((n, k)), known[:, 1:]), axis=1), axis=0)
-    )
-    K[:k, :k] = values.T @ (values * known[:, :1])
-    return scores, K
-
-
-@njit(cache=True)
-def _lines(eta):
-    return np.array(
-        [1 / (1 + math.exp(-eta[0])), 1 / (1 + math.exp(-eta[1])), math.exp(eta[2])]
-    )
-
-
-@njit(cache=True)
 def _steps(f, s, used, values, prior, theta, eta, max_iter):
-    """Take steps towards the highest likelihood; return the scores at the last one."""
+    """Take steps towards the highest likelihood.
+
+    Returns coefficients, lines, and the scores of the pixels at the last step.
+    """
     k = len(theta)
-    off = np.empty(len(prior))
-    scores = np.empty((len(f), len(prior)))
+    scores, weighted = np.empty((len(f), k + _N_LINES)), np.empty_like(values)
+    known, K, one = np.empty(_N_LINES), np.zeros_like(prior), np.ones(len(f))
+    lines = np.arange(k, len(prior))
     for _ in range(max_iter):
-        scores, K = _scores(f, s, used, values, values @ theta, _lines(eta))
-        off[:k] = theta
-        off[k:] = eta - PRIOR[:, 0]
-        g = np.sum(scores, axis=0) - prior @ off
+        _score_pixels(
+            *(f, s, used, values, values @ theta, _lines(eta)),
+            *(scores, weighted, known),
+        )
+        K[:k, :k] = values.T @ weighted
+        K[lines, lines] = known
+        off = np.concatenate([theta, eta - PRIOR[:, 0]])
+        g = one @ scores - prior @ off
         # scoring, by outer products, is fast where the errors are right, and EM, by K,
         # safe where they are not; their mean is both, as EM may go twice as far
-        step = _inverse(0.5 * (scores.T @ scores + K) + prior) @ g
-        shrink = 1 / max(1.0, np.max(np.abs(step[k:])))
-        theta += shrink * step[:k]
-        eta += shrink * step[k:]
+        step = np.linalg.solve(0.5 * (scores.T @ scores + K) + prior, g)
+        shrink = 1 / max(1.0, np.abs(step[k:]).max())
+        theta = theta + shrink * step[:k]
+        eta = eta + shrink * step[k:]
         if shrink == 1.0 and step @ g < TOLERANCE**2 * len(prior):
             break
-    return scores
+    return theta, eta, scores
 
 
-@njit(cache=True)
 def fit_lines(f, s, used, values, penalty):
     """Fit the continuum, and what lines there are.
 
-    Returns the coefficients, their covariance, and p, q and t.
+    Parameters
+    ----------
+    f, s, used, values, penalty : ndarray
+        As in `fit_known`.
+
+    Returns
+    -------
+    theta, covariance, lines : ndarray
+        As from `fit_known`.
     """
     k = len(penalty)
-    prior = np.zeros((k + _N_LINES, k + _N_LINES))
+    prior = np.diag(np.r_[np.zeros(k), 1 / PRIOR[:, 1] ** 2])
     prior[:k, :k] = penalty
-    for a in range(_N_LINES):
-        prior[k + a, k + a] = 1 / PRIOR[a, 1] ** 2
-    theta = _clip(f, s, used, values, penalty)
-    eta = PRIOR[:, 0].copy()
-    few = slice(None, None, THINNED)
-    rows = np.ascontiguousarray(values[few])
-    _steps(f[few], s[few], used[few], rows, prior, theta, eta, 4 * MAX_ITER)
-    scores = _steps(f, s, used, values, prior, theta, eta, MAX_ITER)
+    few = [np.ascontiguousarray(v[::THINNED]) for v in (f, s, used, values)]
+    theta = _clip(*few, penalty)
+    theta, eta, _ = _steps(*few, prior, theta, PRIOR[:, 0], 4 * MAX_ITER)
+    theta, eta, scores = _steps(f, s, used, values, prior, theta, eta, MAX_ITER)
     # pixels of one line are alike: the covariance is that of independent blocks
-    J = prior.copy()
-    for start in range(0, len(f), BLOCK):
-        block = np.sum(scores[start : start + BLOCK], axis=0)
-        J += block.reshape(-1, 1) * block.reshape(1, -1)
-    inverse = _inverse(scores.T @ scores + prior)
-    covariance = inverse @ J @ inverse
-    return theta, covariance[:k, :k].copy(), _lines(eta)
+    blocks = np.add.reduceat(scores, np.arange(0, len(f), BLOCK), axis=0)
+    inverse = np.linalg.inv(scores.T @ scores + prior)
+    covariance = inverse @ (blocks.T @ blocks + prior) @ inverse
+    return theta, covariance[:k, :k], _lines(eta)

@@ -251,6 +251,25 @@ class SigmaUnpacker(MetaEstimatorMixin, SkastroEstimator):
             input_features = input_features[: len(input_features) // 2]
         return self.estimator_.get_feature_names_out(input_features)
 
+    @_has("set_output")
+    def set_output(self, *, transform=None):
+        """Set the container that `transform` returns.
+
+        Parameters
+        ----------
+        transform : {"default", "pandas", "polars"}, default=None
+            Its kind; None leaves it as it is.
+
+        Returns
+        -------
+        self : SigmaUnpacker
+            This estimator.
+        """
+        self.estimator.set_output(transform=transform)
+        if hasattr(self, "estimator_"):
+            self.estimator_.set_output(transform=transform)
+        return self
+
     def get_metadata_routing(self):
         """Return the requests of the estimator.
 

@@ -3,6 +3,7 @@
 import numbers
 
 import numpy as np
+from sklearn.utils.metaestimators import available_if
 
 from ..utils.arrays import plain
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
@@ -206,6 +207,7 @@ class VelocityShifter(SpectrumTransformer):
         velocity = self._velocities(X, flux, sigma, velocity)
         return self._out(*self._shifted(flux, sigma, velocity))
 
+    @available_if(lambda self: self.velocity == "given")
     def inverse_transform(self, X, velocity=None):
         """Shift spectra from rest to given velocities.
 
