@@ -252,7 +252,9 @@ def fit_lines(f, s, used, values, penalty):
     k = len(penalty)
     prior = np.diag(np.r_[np.zeros(k), 1 / PRIOR[:, 1] ** 2])
     prior[:k, :k] = penalty
-    few = [np.ascontiguousarray(v[::THINNED]) for v in (f, s, used, values)]
+    few = (f, s, used, values)
+    if np.count_nonzero(used[::THINNED]) > 10 * k:
+        few = [np.ascontiguousarray(v[::THINNED]) for v in few]
     theta = _clip(*few, penalty)
     theta, eta, _ = _steps(*few, prior, theta, PRIOR[:, 0], 4 * MAX_ITER)
     theta, eta, scores = _steps(f, s, used, values, prior, theta, eta, MAX_ITER)

@@ -22,8 +22,8 @@ def _weights(x, nodes, first, n, out):
 def interpolate(f, s, nodes, joined, x, effective, values, errors):
     """Interpolate a spectrum.
 
-    By six pixels, by fewer near gaps, from neighbours that are observed only; NaN where
-    one of the two next is missing.
+    By six pixels, three on either side, or four near gaps where there are as many; NaN
+    where one of the two next is missing.
 
     Parameters
     ----------
@@ -59,19 +59,20 @@ def interpolate(f, s, nodes, joined, x, effective, values, errors):
             continue
         if n < 2 or not joined[i] or np.isnan(f[i]) or np.isnan(f[i + 1]):
             continue
-        # the same number of pixels on both sides
-        reach = 1
-        while (
-            2 * reach < TAPS
-            and i - reach >= 0
-            and i + 1 + reach < n
-            and joined[i - reach]
-            and joined[i + reach]
-            and not np.isnan(f[i - reach])
-            and not np.isnan(f[i + 1 + reach])
-        ):
-            reach += 1
-        starts[j], counts[j] = i + 1 - reach, 2 * reach
+        # as many on both sides, or at least four near a gap
+        left, right = i, i + 1
+        while right - left + 1 < TAPS:
+            down = left > 0 and joined[left - 1] and not np.isnan(f[left - 1])
+            up = right < n - 1 and joined[right] and not np.isnan(f[right + 1])
+            if down and up:
+                left, right = left - 1, right + 1
+            elif right - left + 1 < 4 and down:
+                left -= 1
+            elif right - left + 1 < 4 and up:
+                right += 1
+            else:
+                break
+        starts[j], counts[j] = left, right - left + 1
         _weights(x[j], nodes, starts[j], counts[j], weights[j])
         for a in range(counts[j]):
             given[starts[j] + a] += weights[j, a]

@@ -6,6 +6,7 @@ from sklearn.utils import get_tags
 from sklearn.utils.metadata_routing import (
     MetadataRouter,
     MethodMapping,
+    get_routing_for_object,
     process_routing,
 )
 from sklearn.utils.metaestimators import available_if
@@ -68,11 +69,11 @@ class SigmaUnpacker(MetaEstimatorMixin, SkastroEstimator):
     ...     np.arange(40), np.arange(0.5, 40, 2), with_sigma=True
     ... )
     >>> with sklearn.config_context(enable_metadata_routing=True):
-    ...     resampler.set_fit_request(sigma=True).set_transform_request(sigma=True)
+    ...     resampler = resampler.set_fit_request(sigma=True)
+    ...     resampler = resampler.set_transform_request(sigma=True)
     ...     components = SigmaUnpacker(ProbabilisticPCA(1, random_state=0))
     ...     pipeline = make_pipeline(resampler, components).fit(X, sigma=0.1)
     ...     pipeline.transform(X, sigma=0.1).shape
-    SpectrumResampler(...)
     (50, 1)
     """
 
@@ -283,8 +284,14 @@ class SigmaUnpacker(MetaEstimatorMixin, SkastroEstimator):
             mapping.add(caller=method, callee=method)
         for method in ("fit", "transform"):
             mapping.add(caller="fit_transform", callee=method)
+        # a copy, in which errors are not asked of the pipeline
+        requests = get_routing_for_object(self.estimator)
+        for method in ("fit", "transform", "predict", "score") * self.with_sigma:
+            own = getattr(requests, method, None)
+            if "sigma" in getattr(own, "requests", {}):
+                own.add_request(param="sigma", alias=False)
         router = MetadataRouter(owner=self)
-        return router.add(estimator=self.estimator, method_mapping=mapping)
+        return router.add(estimator=requests, method_mapping=mapping)
 
     # -- errors and what else is routed
 
