@@ -660,7 +660,7 @@ def test_errors_go_through_a_pipeline(forest):
         assert list(pandas.columns) == ["probabilisticpca0", "probabilisticpca1"]
     Z, errors, p = X, sigma, len(wavelength)
     for step in steps[:-1]:
-        step = sklearn.clone(step)
+        step = sklearn.clone(step).set_output(transform="default")
         extra = {"velocity": velocity} if isinstance(step, VelocityShifter) else {}
         Z = step.fit(Z, sigma=errors).transform(Z, sigma=errors, **extra)
         p = Z.shape[1] // 2

@@ -20,7 +20,7 @@ MAX_ITER = 4
 THINNED = 3
 TOLERANCE = 0.1
 #: What is so many errors above the continuum is no part of the spectrum, and what is so
-#: many below tells nothing of where it is.
+#: many below is a strong line.
 ABOVE, BELOW = 4.0, 30.0
 #: Pixels so many errors off on either side are bad where all are known to be continuum.
 OFF = 5.0
@@ -144,6 +144,10 @@ def _score(f, c, s, lines, score, known):
     a = t * c / s
     b = HAZE * a
     y, z = u - 1 / a, u - 1 / b
+    if u > BELOW:
+        score[0], score[1], score[2], score[3] = -1 / (a * s), 1 - p, -q, y / a - 1
+        known[0], known[1], known[2], known[3] = 0.0, p * (1 - p), q * (1 - q), 1.0
+        return
     strong, weak = mills(y), mills(z)
     g, h = 1 / strong, 1 / weak
     strong *= p * (1 - q) / a
@@ -174,7 +178,7 @@ def _score_pixels(f, s, used, values, c, lines, scores, weighted, known):
     known[:] = 0.0
     for i in range(len(f)):
         u = (c[i] - f[i]) / s[i]
-        if used[i] and c[i] > 0 and -ABOVE <= u <= BELOW:
+        if used[i] and c[i] > 0 and u >= -ABOVE:
             _score(f[i], c[i], s[i], lines, by, info)
         else:
             by[:] = 0.0
