@@ -7,8 +7,8 @@ which lies where the noise puts it, and by a likelihood that knows the noise.
 """
 
 # %%
-# Spectra of red giants, whose continuum is known, since it is made up. Each detector has
-# its own.
+# Spectra of red giants, whose continuum is known, since it is made up. Each detector
+# has its own.
 import matplotlib.pyplot as plt
 import numpy as np
 from scipy.ndimage import percentile_filter
