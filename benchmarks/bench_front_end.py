@@ -168,7 +168,8 @@ def speed(n):
     words = (
         f"{n} spectra of {len(wavelength):,} pixels, with errors. Velocities of these"
         f" at a signal to noise of 50: error {np.sqrt(np.mean(off**2)):.3f} km/s,"
-        f" stated {np.median(stated):.3f} km/s, with the mean of the stars for a template."
+        f" stated {np.median(stated):.3f} km/s, with the mean of the stars for a"
+        " template."
     )
     return [words, helpers.table(["step", "spectra a minute and core"], rows)]
 
