@@ -7,47 +7,19 @@ from sklearn.utils.validation import check_is_fitted
 from ..utils.arrays import plain, refuse_errors_as_y, validate
 from ..utils.estimator import SkastroEstimator
 from ..utils.sigma import check_error_names, check_errors
-from ..utils.sklearn_names import _check_feature_names_in, _fit_context
+from ..utils.sklearn_names import _check_feature_names_in
 
 
 class SpectrumTransformer(TransformerMixin, SkastroEstimator):
     """A step of the front end: spectra and their errors in, and out.
 
-    A subclass has the parameters `wavelength` and `with_sigma`, and the method
-    ``_transformed(flux, sigma, **metadata)``, which returns both in the precision of
-    the spectra; ``sigma`` is None if there are no errors.
+    A subclass has the parameters `wavelength` and `with_sigma`, a method `fit` that
+    calls ``_admit``, and the method ``_transformed(flux, sigma)``, which returns both
+    in the precision of the spectra; ``sigma`` is None if there are no errors.
     """
 
     #: Columns of X beside the spectra.
     _n_beside = 0
-
-    @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y=None, sigma=None):
-        """Compare the spectra with the parameters; there is nothing to learn.
-
-        Parameters
-        ----------
-        X : array-like of shape (n_samples, n_pixels)
-            Spectra, NaN where missing; with their errors beside them, of twice as many
-            columns, as steps ``with_sigma=True`` give them.
-        y : None
-            Ignored.
-        sigma : array-like of shape (n_samples, n_pixels), default=None
-            1-sigma errors; or one for all, or one for each pixel.
-
-        Returns
-        -------
-        self : SpectrumTransformer
-            Fitted estimator.
-
-        Raises
-        ------
-        ValueError
-            If X has another number of columns than `wavelength`, or a parameter is
-            not what it should be.
-        """
-        self._admit(X, y, sigma)
-        return self
 
     def fit_transform(self, X, y=None, sigma=None):
         """Fit, and transform the same spectra.

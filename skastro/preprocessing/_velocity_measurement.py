@@ -66,15 +66,13 @@ class _Peaks:
         self.place = np.rint((log - log[0]) / self.step).astype(np.int64)
         self.reach = int(np.ceil(np.arctanh(max_velocity / _LIGHT) / self.step)) + 1
         self.size = next_fast_len(int(self.place[-1]) + 2 * self.reach + 2, real=True)
-        known = ~np.isnan(template)
-        self.level = float(np.mean(template[known]))
-        values = np.where(known, template - self.level, 0.0)
-        gridded = np.zeros(self.size)
-        gridded[self.place] = values
+        self.level = float(np.nanmean(template))
         # what lies in a gap is unknown, and counts for nothing
-        cover = np.zeros(self.size)
-        cover[self.place] = known
-        self.of = [rfft(v) for v in (cover, gridded, gridded**2)]
+        cells = log[0] + self.step * np.arange(self.place[-1] + 1)
+        values = self._template_at(np.minimum(cells, log[-1]))
+        known = ~np.isnan(values)
+        values = np.where(known, values - self.level, 0.0)
+        self.of = [rfft(v, self.size) for v in (known * 1.0, values, values**2)]
 
     def find(self, f, weight, estimate):
         """Return velocity and error of a spectrum, NaN if it has no peak."""
@@ -117,23 +115,18 @@ class _Peaks:
         lags = np.arange(-self.reach, self.reach + 1)
         return _gain(*sums[:, lags]), lags
 
-    def _moved(self, shift):
-        """Return the template at a velocity."""
-        values, errors = np.empty_like(self.log), np.empty_like(self.log)
+    def _template_at(self, log):
+        """Return the template at logarithms of wavelengths."""
+        values, errors = np.empty_like(log), np.empty_like(log)
+        one = np.ones_like(self.log)
         interpolate(
-            self.template,
-            np.ones_like(self.log),
-            self.log,
-            self.joined,
-            self.log - shift,
-            False,
-            values,
-            errors,
+            *(self.template, one, self.log, self.joined),
+            *(log, False, values, errors),
         )
         return values
 
     def _sums(self, f, weight, shift):
-        t = self._moved(shift) - self.level
+        t = self._template_at(self.log - shift) - self.level
         known = ~np.isnan(t)
         w, t = np.where(known, weight, 0.0), np.where(known, t, 0.0)
         f = f - np.average(f, weights=weight)
