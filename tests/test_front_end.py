@@ -130,10 +130,10 @@ def test_ranges_of_pixels_and_regions():
     )
     X = (lines * continuum)[None]
     Z = model.fit_transform(X, sigma=0.1)
-    assert_allclose(Z[0, :495], lines[:495], rtol=1e-9)
+    assert_allclose(Z[0, :495], lines[:495], rtol=1e-5)
     assert np.isnan(Z[0, -5:]).all()
     assert not model.continuum_pixels_[[100, 400]].any()
-    curve, _ = model.continuum(X)
+    curve, _ = model.continuum(X, sigma=0.1)
     assert_allclose(model.restore(Z, curve)[:, :495], X[:, :495], rtol=1e-12)
 
 
@@ -143,7 +143,7 @@ def test_bad_pixels_are_left_out_of_known_continua():
     X[1, 250] = np.nan
     model = ContinuumNormalizer(pixels=np.ones(300, dtype=bool), degree=2)
     found, _ = model.fit(X, sigma=0.1).continuum(X, sigma=0.1)
-    assert_allclose(found, 7.0, rtol=1e-9)
+    assert_allclose(found, 7.0, rtol=1e-5)
 
 
 def test_error_of_the_continuum_is_in_that_of_the_spectrum():

@@ -18,19 +18,22 @@ from scipy.special import erfcx
 #: before at this change of the coefficients, in units of their errors.
 MAX_ITER = 4
 THINNED = 3
+#: No step moves the continuum, which is of the order of one, by more.
+FARTHEST = 0.3
 TOLERANCE = 0.1
 #: What is so many errors above the continuum is no part of the spectrum, and what is so
 #: many below is a strong line.
 ABOVE, BELOW = 4.0, 30.0
-#: Pixels so many errors off on either side are bad where all are known to be continuum.
+#: Pixels so many errors off on either side are bad where all are known to be continuum,
+#: and everywhere if they are so much below zero.
 OFF = 5.0
 #: Lines of cool giants at a resolving power of 22,500, a prior: means and standard
 #: deviations of logit p, logit q and ln t.
-PRIOR = np.array([[0.3, 0.3], [0.0, 0.3], [math.log(0.07), 0.5]])
+PRIOR = np.array([[0.4, 0.3], [0.0, 0.3], [math.log(0.07), 0.5]])
 #: The mean of weak lines in units of that of strong ones.
 HAZE = 0.1
 #: Precision of the prior of all coefficients, which are of the order of one.
-WEAK = 1e-6
+WEAK = 1e-3
 #: Pixels that one line covers, whose scores are not independent.
 BLOCK = 15
 
@@ -178,7 +181,8 @@ def _score_pixels(f, s, used, values, c, lines, scores, weighted, known):
     known[:] = 0.0
     for i in range(len(f)):
         u = (c[i] - f[i]) / s[i]
-        if used[i] and c[i] > 0 and u >= -ABOVE:
+        # no line takes more light than there is
+        if used[i] and c[i] > 0 and u >= -ABOVE and f[i] > -OFF * s[i]:
             _score(f[i], c[i], s[i], lines, by, info)
         else:
             by[:] = 0.0
@@ -232,7 +236,8 @@ def _steps(f, s, used, values, prior, theta, eta, max_iter):
         # scoring, by outer products, is fast where the errors are right, and EM, by K,
         # safe where they are not; their mean is both, as EM may go twice as far
         step = np.linalg.solve(0.5 * (scores.T @ scores + K) + prior, g)
-        shrink = 1 / max(1.0, np.abs(step[k:]).max())
+        move = np.abs(values @ step[:k]).max()
+        shrink = 1 / max(1.0, np.abs(step[k:]).max(), move / FARTHEST)
         theta = theta + shrink * step[:k]
         eta = eta + shrink * step[k:]
         if shrink == 1.0 and step @ g < TOLERANCE**2 * len(prior):
