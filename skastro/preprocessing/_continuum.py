@@ -22,8 +22,7 @@ class ContinuumNormalizer(SpectrumTransformer):
 
     The continuum is a smooth curve in each region, by default between gaps in
     wavelength, so that detectors have their own. Where it lies is told by the errors
-    of the pixels, and is the same at any signal to noise: it is no upper envelope,
-    which noise lifts and lines pull down.
+    of the pixels: it is no upper envelope, which noise lifts and lines pull down.
 
     With ``pixels="clipped"`` each spectrum tells by itself. A pixel is continuum
     plus noise, or has lost a share of the light to lines, of an exponential
@@ -88,7 +87,8 @@ class ContinuumNormalizer(SpectrumTransformer):
     :math:`e^{-u^2/2} M(u - 1/a) / a`, with Mills' ratio :math:`M`; that of the
     continuum is :math:`e^{-u^2/2}`. Two kinds of lines are in the mixture, one ten
     times weaker than the other. Their share and depth have a prior of cool giants at a
-    resolving power of 22,500, which matters below a signal to noise of about 30.
+    resolving power of 22,500, which matters below a signal to noise of about 30. There
+    the curve may follow how dense lines are along a region.
     Parameters are found by scoring. Covariances are those of blocks of 15 pixels, since
     pixels of one line are alike.
 
