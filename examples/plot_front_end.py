@@ -45,9 +45,8 @@ def running_quantile(flux):
 
 # %%
 # How far either is off, on average over the stars. At a signal to noise of 20 a
-# spectrum by itself can hardly tell a crowd of weak lines, which all of these stars have
-# at the same wavelengths, from a lower continuum: one detector shows it. (Pixels that
-# are learned from many stars, ``pixels="learned"``, would help.)
+# spectrum by itself can hardly tell a crowd of weak lines from a lower continuum, and
+# all of these stars have theirs at the same wavelengths: one detector shows it.
 STAR = 3
 figure, axes = plt.subplots(2, 1, figsize=(7.2, 5.6), sharex=True, layout="constrained")
 for snr, style in ((20, ":"), (200, "-")):
