@@ -1,6 +1,6 @@
 """
-Continua that noise does not move
-=================================
+Continua, and what noise does to them
+=====================================
 
 The continuum of a star, at a signal to noise of 20 and of 200: by a running quantile,
 which lies where the noise puts it, and by a likelihood that knows the noise.

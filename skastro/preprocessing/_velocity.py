@@ -64,6 +64,7 @@ class VelocityShifter(SpectrumTransformer):
     Flux is carried as it is, and not corrected for the Doppler boost, which a
     normalised spectrum does not have. Errors are those of interpolated pixels, from
     pixels that are independent; the error of the velocity itself is not in them.
+    That of a measured velocity is of the noise: a template unlike the star adds to it.
     Wavelengths in air are right to a few m/s for 100 km/s.
 
     References
