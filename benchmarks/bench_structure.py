@@ -13,6 +13,7 @@ import numpy as np
 from bench_chemistry import models
 from bench_many_objects import fit, scene
 from bench_retrieval import train
+from joblib.externals.loky import get_reusable_executor
 from scipy.special import logsumexp
 from scipy.stats import qmc
 
@@ -138,6 +139,8 @@ def large_map(model, prior, X, side, n_samples):
         ess = retrieval.posterior_.effective_sample_size
         medians = retrieval.posterior_.quantile(0.5)
         reading = time.perf_counter() - start
+    # idle workers would be waited for, and their memory counts once they have ended
+    get_reusable_executor().shutdown(wait=True)
     kib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     worker = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss
     assert np.isfinite(medians).all()

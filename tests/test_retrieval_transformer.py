@@ -21,8 +21,7 @@ from sklearn.preprocessing import FunctionTransformer
 from skastro.decomposition import LineMapNMF
 from skastro.parameter_space import LogUniform, ParameterSpace, Uniform
 from skastro.retrieval import BayesianRetrieval, RetrievalTransformer
-from skastro.retrieval._catalogue import problems_of
-from skastro.retrieval._problem import Outcome
+from skastro.retrieval._problem import Outcome, Problems
 from skastro.retrieval._sampling import Solver
 
 LINES = ["a 1-0", "a 2-1", "b 1-0", "b 2-1"]
@@ -106,7 +105,7 @@ def retrieval(transformer, i, X, sigma, **given):
     """Return the retrieval of an object that draws what the transformer draws."""
     limit = given.get("upper_limit", np.zeros(X.shape, dtype=bool))
     known = np.where(np.isnan(sigma), 0.0, sigma)
-    problem = problems_of(transformer, X, known, limit)[i]
+    problem = Problems(transformer, X, known, limit, transformer._band)[i]
     rows = transformer._rows
     first = [i, *(k for k in range(len(X)) if k != i)]
     return BayesianRetrieval(

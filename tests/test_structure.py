@@ -73,6 +73,7 @@ INTEGRALS = {
     "usual": ([CURVE], data_of([2.0], [0.2])),
     "narrow": ([CURVE], data_of([2.0], [2e-4])),
     "far off": ([CURVE], data_of([-5.0], [0.5])),
+    "narrow and far off": ([CURVE], data_of([0.05], [1e-3])),
     "two lines": ([CURVE, OTHER], data_of([1.0, 2.2], [0.1, 0.3])),
     "two narrow lines": ([CURVE, OTHER], data_of([1.0, 3.0], [1e-4, 3e-4])),
     "two peaks": ([OTHER], data_of([1.5], [0.01])),
@@ -142,7 +143,8 @@ def test_integral_over_a_separable_parameter(case):
 
     # a look at fewer places finds it too
     log_likelihoods(tables._replace(exact=False), data, z, lines, own, value)
-    assert_allclose(value[0], expected, atol=1.0)
+    atol = 6.0 if case == "narrow and far off" else 1.0  # at its edge, it is narrow
+    assert_allclose(value[0], expected, atol=atol)
 
     # draws have the density, and know their likelihood
     n = 1500

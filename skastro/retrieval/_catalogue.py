@@ -6,7 +6,6 @@ from ..utils.arrays import is_table, plain, validate
 from ..utils.sigma import check_error_names, check_errors
 from ._line_names import lines_of
 from ._observations import in_unit
-from ._problem import Problem
 
 #: How far below zero, in units of its error, a line may be by chance.
 _N_SIGMA = 5.0
@@ -250,26 +249,3 @@ def read_bands(band, n_columns, calibration_error):
             f" array of shape {labels.shape}."
         )
     return np.unique(labels, return_inverse=True)[1]
-
-
-def problems_of(estimator, X, sigma, limit):
-    """Return the problem of each object.
-
-    Parameters
-    ----------
-    estimator : RetrievalTransformer
-        Whose errors are as its parameters say.
-    X, sigma, limit : ndarray of shape (n_objects, n_lines)
-        As `read_catalogue` returns them.
-
-    Returns
-    -------
-    problems : list of Problem or None
-        None where nothing was observed.
-    """
-    problems = []
-    for own in zip(X, sigma, limit, strict=True):
-        rows = np.flatnonzero(~np.isnan(own[0]))
-        seen = [values[rows] for values in (*own, estimator._band)]
-        problems.append(Problem.of(estimator, rows, *seen) if len(rows) else None)
-    return problems

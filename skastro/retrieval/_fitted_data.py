@@ -5,8 +5,6 @@ from collections import Counter
 import numpy as np
 from sklearn.utils.validation import check_is_fitted
 
-from ._problem import Problem
-
 
 class FittedDataMixin:
     """A retrieval that remembers its data, in ``_observations``.
@@ -58,7 +56,7 @@ class FittedDataMixin:
         array([-1.84, -4.34])
         """
         check_is_fitted(self)
-        objects = self._observations.objects()
+        objects = self._observations.problems(self)
         n_objects, n_parameters = len(objects), len(self.prior)
         theta = np.asarray(theta, dtype=float)
         one = theta.ndim == 2 and theta.shape[1] == n_parameters
@@ -84,10 +82,10 @@ class FittedDataMixin:
         for i, found in enumerate(objects):
             if found is None:
                 continue
-            rows = found[0]
+            rows = found.rows
             own = slice(None) if one else slice(i * n_draws, (i + 1) * n_draws)
             own_std = None if std is None else std[own][:, rows]
-            value = Problem.of(self, *found).likelihood(mean[own][:, rows], own_std)
+            value = found.likelihood(mean[own][:, rows], own_std)
             values[i] = np.where(np.isnan(value), -np.inf, value)
         return values[0] if self._observations.single else values
 

@@ -18,8 +18,8 @@ def integrate(solver, problems, seed, verbose=0):
     ----------
     solver : Solver
         What the objects have in common.
-    problems : list of Problem or None
-        The objects; None for one without data.
+    problems : Problems
+        The objects.
     seed : int
         Of the draws that all objects begin with.
     verbose : int, default=0
@@ -39,7 +39,7 @@ def integrate(solver, problems, seed, verbose=0):
         solver.with_std,
     )
     structure = read_structure(forward, prior)
-    observed = [problem for problem in problems if problem is not None]
+    observed = problems.observed()
     if has_tables(structure, prior) and can_sample(observed):
         demands = demands_of(observed, len(X))
         tables = TableSampler(

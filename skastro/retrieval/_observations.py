@@ -7,6 +7,7 @@ from sklearn.utils import check_array, check_consistent_length
 
 from ..utils.arrays import plain, refuse_cube, unit_of, validate
 from ._line_names import lines_of
+from ._problem import Problems
 
 
 @dataclass(frozen=True)
@@ -36,23 +37,9 @@ class Observations:
     band: np.ndarray
     single: bool
 
-    def objects(self):
-        """Return, for each object, its rows and what belongs to them.
-
-        Returns
-        -------
-        objects : list of tuple or None
-            Rows, intensities, errors, limits and bands; None without data.
-        """
-        objects = []
-        for y, sigma, limit in zip(self.y, self.sigma, self.limit, strict=True):
-            rows = np.flatnonzero(~np.isnan(y))
-            objects.append(
-                (rows, y[rows], sigma[rows], limit[rows], self.band[rows])
-                if len(rows)
-                else None
-            )
-        return objects
+    def problems(self, estimator):
+        """Return the problem of each object, with errors as an estimator has them."""
+        return Problems(estimator, self.y, self.sigma, self.limit, self.band)
 
 
 def check_observations(

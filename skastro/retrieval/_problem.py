@@ -1,5 +1,6 @@
 """One object of a retrieval, and what became of it."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -45,6 +46,41 @@ class Problem:
             band=band,
         )
         return cls(rows, likelihood)
+
+
+class Problems(Sequence):
+    """The problems of many objects, each made when it is asked for.
+
+    Parameters
+    ----------
+    estimator : BayesianRetrieval or RetrievalTransformer
+        Whose parameters say what errors are.
+    y, sigma, limit : ndarray of shape (n_objects, n_lines)
+        Lines of objects, NaN where not observed.
+    band : ndarray of int of shape (n_lines,)
+        Of the lines.
+    """
+
+    def __init__(self, estimator, y, sigma, limit, band):
+        self._estimator, self._data, self._band = estimator, (y, sigma, limit), band
+
+    def __len__(self):
+        return len(self._data[0])
+
+    def __getitem__(self, i):
+        """Return the problem of an object, or None if it has no data."""
+        y, sigma, limit = (values[i] for values in self._data)
+        rows = np.flatnonzero(~np.isnan(y))
+        if not len(rows):
+            return None
+        own = (values[rows] for values in (y, sigma, limit, self._band))
+        return Problem.of(self._estimator, rows, *own)
+
+    def observed(self):
+        """Return the problems of the objects that have data."""
+        some = ~np.isnan(self._data[0]).all(axis=1)
+        data = (values[some] for values in self._data)
+        return Problems(self._estimator, *data, self._band)
 
 
 @dataclass(frozen=True)

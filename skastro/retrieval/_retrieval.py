@@ -18,7 +18,6 @@ from ._integration import integrate
 from ._observations import check_observations, check_sign
 from ._posterior_collection import Posteriors
 from ._predictive import PredictiveMixin
-from ._problem import Problem
 from ._run_folder import claim
 from ._sampling import Solver, solve
 from ._sampling_nested import is_first_process
@@ -297,7 +296,7 @@ default=None
         if self.log_dir is not None:
             forward = None if self._dear else self._forward
             claim(self.log_dir, data, forward, self.prior, self._settings())
-        problems = [None if o is None else Problem.of(self, *o) for o in data.objects()]
+        problems = data.problems(self)
         solver = Solver(
             self._forward,
             self.prior,
@@ -352,7 +351,7 @@ default=None
             with self._watched(self.max_calls, "retrieval", "call") as step:
                 outcomes, self.calls_ = sample_by_calls(
                     solver,
-                    problems,
+                    list(problems),
                     regressor=self.surrogate,
                     max_calls=self.max_calls,
                     seed=seed,
@@ -368,7 +367,7 @@ default=None
             watched = self._watched(None, "nested sampling", "kcall")
             with watched if first else contextlib.nullcontext() as step:
                 return [solver.one(problems[0], seed, self.log_dir, step)]
-        observed = sum(problem is not None for problem in problems)
+        observed = len(problems.observed())
         with self._watched(observed, "retrieval", "object") as step:
             return solve(
                 solver,

@@ -28,8 +28,10 @@ _FAR = 1e40
 _LONG = 2.0
 #: Chi-square whose exponential has all its digits, and a sum of these that has.
 _SAFE, _LEAST = 1200.0, 1e-260
-#: Share of the integral that long segments may have and not be looked at.
-_SHARE = 1e-4
+#: Slope of the log-likelihood along a segment that is steep: the trapezium is wrong.
+_STEEP = 3.0
+#: Shares of the integral that long and steep segments may have and not be looked at.
+_SHARE, _STEEP_SHARE = 1e-4, 0.05
 #: Tries of a rejection, which succeeds in one of two.
 TRIES = 200
 
@@ -139,8 +141,10 @@ def _trapezia(k, mixed, square, nodes, integrals):
         Long segments that the likelihood has its maximum in.
     more : float
         What the other long segments add at most.
+    steep : float
+        What steep segments have at most.
     """
-    total = n_hidden = more = 0.0
+    total = n_hidden = more = steep = 0.0
     for i in range(k - 1):
         # the trapezium, and what the slopes at its ends add
         value = 0.5 * (nodes[i] + nodes[i + 1])
@@ -149,24 +153,42 @@ def _trapezia(k, mixed, square, nodes, integrals):
         hidden = 1.0 if mixed[i] * (mixed[i] + square[i]) < 0.0 else 0.0
         n_hidden += long * hidden
         more += long * (nodes[i] + nodes[i + 1])
-        value = 0.0 if square[i] > _LONG else value
+        slope = max(abs(mixed[i]), abs(mixed[i] + square[i]))
+        steep += nodes[i] + nodes[i + 1] if slope > _STEEP else 0.0
+        value = 0.0 if square[i] > _LONG else max(value, 0.0)
         integrals[i] = value
         total += value
-    return total, n_hidden, more
+    return total, n_hidden, more, steep
+
+
+@njit(nogil=True, cache=True)
+def _is_sharp(mixed, square):
+    """Tell whether a segment is long or steep."""
+    return square > _LONG or max(abs(mixed), abs(mixed + square)) > _STEEP
+
+
+@njit(nogil=True, cache=True)
+def _mills(x):
+    """Return Mills' ratio of a positive deviate: the tail over the density."""
+    if x > 20.0:
+        square = x * x
+        return (1.0 - (1.0 - 3.0 / square) / square) / x
+    return sqrt(pi / 2) * exp(0.5 * x * x) * erfc(x / sqrt(2.0))
 
 
 @njit(nogil=True, cache=True)
 def _integral(chi, mixed, square):
-    """Return the integral over a long segment, a Gaussian between two deviates."""
+    """Return the integral over a segment, a Gaussian between two deviates."""
     root = sqrt(square)
     begin, end = mixed / root, (mixed + square) / root
-    least = chi - begin * begin
-    if begin > 0.0 or end < 0.0:  # far from 1, the differences of small numbers
-        near, far = (begin, end) if begin > 0.0 else (-end, -begin)
-        share = erfc(near / sqrt(2.0)) - erfc(far / sqrt(2.0))
-    else:
+    if begin < 0.0 < end:
         share = 2.0 - erfc(-begin / sqrt(2.0)) - erfc(end / sqrt(2.0))
-    return sqrt(pi / 2) / root * exp(-0.5 * least) * share
+        return sqrt(pi / 2) / root * exp(-0.5 * (chi - begin * begin)) * share
+    near, far = begin, end
+    if end <= 0.0:
+        near, far, chi = -end, -begin, chi + 2 * mixed + square
+    rest = exp(0.5 * (near * near - far * far)) * _mills(far)
+    return exp(-0.5 * chi) / root * (_mills(near) - rest)
 
 
 @njit(nogil=True, fastmath=True, cache=True, error_model="numpy")
@@ -221,8 +243,9 @@ def gaussian_group(
         least = 0.0
         if exact:
             exponentials(k, chi, -0.5, 0.0, nodes, bits)
-            total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
-            if n_hidden == 0 and more < _SHARE * total and total > _LEAST:
+            total, n_hidden, more, steep = _trapezia(k, mixed, square, nodes, integrals)
+            right = more < _SHARE * total and steep < _STEEP_SHARE * total
+            if n_hidden == 0 and right and total > _LEAST:
                 values[m] += log(total / (k - 1))
                 continue
         lowest = _lowest(k, chi, mixed, square, low)
@@ -236,11 +259,12 @@ def gaussian_group(
         if lowest > _SAFE:
             least = lowest
             exponentials(k, chi, -0.5, least, nodes, bits)
-            total, n_hidden, more = _trapezia(k, mixed, square, nodes, integrals)
+            _trapezia(k, mixed, square, nodes, integrals)
+        total = 0.0
         for i in range(k - 1):
-            if square[i] > _LONG and low[i] - lowest < NEGLIGIBLE:
+            if low[i] - lowest < NEGLIGIBLE and _is_sharp(mixed[i], square[i]):
                 integrals[i] = _integral(chi[i] - least, mixed[i], square[i])
-                total += integrals[i]
+            total += integrals[i]
         values[m] += log(total / (k - 1)) - 0.5 * least if total > 0.0 else -np.inf
 
 
@@ -272,10 +296,10 @@ def gaussian_draw(k, work):
     i = pick_segment(k, work.integrals)
     mixed, square = work.mixed[i], work.square[i]
     begin, length = 0.0, 1.0
-    if square > _LONG:
-        # pieces of a standard deviation, around the place nearest to the middle
-        width = 1 / sqrt(square)
+    if _is_sharp(mixed, square):
+        # pieces as wide as it is there, around the place nearest to the middle
         near = min(max(-mixed / square, 0.0), 1.0)
+        width = 1 / max(sqrt(square), abs(mixed + near * square))
         start, end = max(near - 11 * width, 0.0), min(near + 11 * width, 1.0)
         n, total = 1 + int((end - start) / width), 0.0
         length = (end - start) / n

@@ -22,12 +22,12 @@ from ..utils.sklearn_names import (
 from ._catalogue import (
     check_settings,
     lines_of_columns,
-    problems_of,
     read_bands,
     read_catalogue,
 )
 from ._forward_model import ForwardModel
 from ._posterior_collection import Posteriors
+from ._problem import Problems
 from ._row_sampling import RowSampler
 from ._sampling import Solver
 from ._sampling_report import report
@@ -256,7 +256,7 @@ default=None
         )
         self._rows = RowSampler(
             solver,
-            [p for p in problems_of(self, X, sigma, limit) if p is not None],
+            Problems(self, X, sigma, limit, self._band).observed(),
             draw_seed(self.random_state),
             self.structure == "auto",
             self.verbose,
@@ -416,8 +416,8 @@ default=None
         """Return the outcome of each object."""
         check_is_fitted(self)
         data = read_catalogue(self, self._forward, X, sigma, upper_limit)
-        problems = problems_of(self, *data)
-        n_observed = sum(problem is not None for problem in problems)
+        problems = Problems(self, *data, self._band)
+        n_observed = len(problems.observed())
         if refuse_empty and not n_observed:
             raise ValueError("X is NaN, or masked, everywhere: nothing to score.")
         with Progress(self, n_observed, "retrieval", "object") as progress:
