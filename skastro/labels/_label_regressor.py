@@ -1,0 +1,510 @@
+"""Labels of stars from spectra, by a generative model."""
+
+from numbers import Integral, Real
+
+import numpy as np
+from sklearn.base import MultiOutputMixin, RegressorMixin
+from sklearn.exceptions import ConvergenceWarning
+from sklearn.metrics import r2_score
+from sklearn.utils import Bunch
+from sklearn.utils.validation import check_is_fitted
+
+from ..decomposition._ppca_rows import as_rows, row_blocks, rows_of
+from ..utils.estimator import SkastroEstimator
+from ..utils.progress import LongFit, Progress, long_fit
+from ..utils.sigma import broadcast_errors, check_error_names
+from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ..utils.warn import warn
+from ._fit import LabelFit
+from ._frame import LabelFrame
+from ._inference import covariances
+from ._labels import check_labels, label_windows, training_bounds
+
+#: Times `tol` that spectra may change in the last pass without a warning.
+_UNSETTLED = 10
+
+
+class LabelRegressor(
+    LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
+):
+    r"""Labels of stars from their spectra, by a generative model of spectra.
+
+    A spectrum x of a star with labels y is
+
+    .. math:: x_j = \mu_j + \sum_t \beta_{tj} \phi_t(y) + \delta_j + \epsilon_j,
+        \quad \epsilon_j \sim N(0, s_j^2 + \sigma_j^2)
+
+    with polynomials :math:`\phi_t` of the labels, responses :math:`\beta` of each pixel,
+    and a residual :math:`\delta` that pixels have in common: what the model leaves
+    out. `predict` finds the labels of highest posterior density, and their errors.
+    Pixels and labels that are NaN are missing, and both may have errors.
+
+    Parameters
+    ----------
+    degree : int or "auto", default="auto"
+        Degree of the polynomials. All products up to it are terms. "auto" adds
+        products, degree by degree up to 5, of which the training spectra show that
+        they respond to them, at most one term for 5 stars.
+    shrinkage : bool, default=True
+        Whether responses are shrunk, by priors that all pixels tell together. False
+        is least squares, pixel by pixel.
+    n_components : int, "auto" or None, default="auto"
+        Dimensions of the space of predicted spectra; None for all that there are.
+        "auto" keeps, of at most 64, those with more than a tenth of the variance of
+        the noise.
+    residual_components : int or "auto", default="auto"
+        Number of spectra, beside those that labels predict, that residuals of
+        different pixels have in common. "auto" keeps, of at most 30, those that noise
+        would not give. 0 takes residuals for independent altogether, those along
+        predicted spectra too.
+    prior : {"gaussian"} or None, default="gaussian"
+        What is known of labels before a spectrum is seen: the normal distribution of
+        those of the training stars, or nothing.
+    label_bounds : "auto", None or array-like of shape (n_labels, 2), \
+            default="auto"
+        Least and largest value of each label, in its own unit; NaN for none. "auto"
+        is the range of the training labels, widened by a quarter of it at either end,
+        beyond which polynomials go astray. None for no bounds.
+    label_windows : dict, default=None
+        Of labels, by name or number, that act on some pixels only: the indices of
+        these pixels, or a mask. An abundance then is measured where its lines are, and
+        cannot be taken from what it goes with in the training stars.
+    calibrate : bool, default=True
+        Whether errors are scaled, label by label, so that the right share of stars
+        lies within them that a fit without them has not seen.
+    max_iter : int, default=10
+        Passes at most.
+    tol : float, default=0.5
+        The fit ends when a pass changes the predicted spectra of the training stars
+        by less than this :math:`\chi^2`, a star.
+    batch_size : int, default=512
+        Rows of a block.
+    verbose : int, default=0
+        Whether to show a progress bar.
+
+    Attributes
+    ----------
+    coef_ : ndarray of shape (n_terms, n_features)
+        Responses :math:`\beta` of pixels; NaN in pixels that were never observed.
+    powers_ : ndarray of int, of shape (n_terms, n_labels)
+        Degree of each term in each label.
+    mean_ : ndarray of shape (n_features,)
+        Mean spectrum :math:`\mu`, likewise.
+    scatter_ : ndarray of shape (n_features,)
+        Intrinsic scatter s of each pixel; without `sigma`, all of its noise.
+    label_names_ : ndarray of str, of shape (n_labels,)
+        Names of the labels; ``label0``, … if y had none.
+    label_mean_ : ndarray of shape (n_labels,)
+        Mean label of the population.
+    label_covariance_ : ndarray of shape (n_labels, n_labels)
+        Covariance of the population, without errors of labels.
+    label_range_ : ndarray of shape (n_labels, 2)
+        Range of each label in training.
+    label_bounds_ : ndarray of shape (n_labels, 2)
+        Bounds of predicted labels.
+    error_scale_ : ndarray of shape (n_labels,)
+        What the calibration multiplies errors by.
+    n_components_ : int
+        Dimensions of spectra that labels predict, and that residuals share.
+    n_iter_ : int
+        Passes.
+    n_features_in_ : int
+        Number of pixels.
+    feature_names_in_ : ndarray of shape (n_features,)
+        Their names, if X had any.
+
+    See Also
+    --------
+    skastro.decomposition.ProbabilisticPCA : Components without labels.
+    skastro.disentangling.ConditionalFactorAnalysis : What spectra hold beside labels.
+
+    Notes
+    -----
+    Terms are products of polynomials of one coordinate each, orthonormal over the
+    training stars. Coordinates are what each label has beyond those before it, such as
+    [X/H] beyond [Fe/H], so that few pixels respond to most of them.
+
+    The responses of a pixel to the terms of a label, in units of its noise, are drawn
+    from a mixture of normal distributions that differ in scale, of which all pixels
+    tell the covariance and the shares (an empirical Bayes estimate, by EM): most pixels
+    have no line of an element, and shrink to none. Without it, the noise of thousands
+    of small responses adds up, and biases labels towards the mean. All labels whose
+    responses are curved share one such prior.
+
+    Predicted spectra lie in a space of a few dozen dimensions, and inference is done
+    there, by damped Gauss-Newton steps. The covariance of what labels do not predict
+    is measured on stars that a fit without them has not seen, a quarter at a time.
+
+    Labels that are missing or have errors are integrated over, as far as spectra and
+    the other labels leave them open, in an EM around the fit.
+
+    ``LabelRegressor(**PUBLISHED_CANNON_PARAMETERS)`` is the quadratic model of The
+    Cannon.
+
+    References
+    ----------
+    Ness, Hogg, Rix, Ho & Zasowski 2015, ApJ 808, 16: The Cannon. Casey et al. 2016,
+    arXiv:1603.03040: regularisation and censoring. Stephens 2017, Biostatistics 18,
+    275, and Urbut et al. 2019, Nature Genetics 51, 187: empirical Bayes with mixtures
+    of scales.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from skastro.labels import LabelRegressor
+    >>> rng = np.random.default_rng(0)
+    >>> y = np.column_stack([rng.uniform(4000, 5000, 400), rng.normal(0, 0.3, 400)])
+    >>> line = np.exp(-0.5 * ((np.arange(60) - 30) / 3) ** 2)
+    >>> depth = 0.3 + 0.1 * y[:, 1] - 2e-4 * (y[:, 0] - 4500)
+    >>> X = 1 - depth[:, None] * line - 1e-4 * (y[:, :1] - 4500) * np.roll(line, 20)
+    >>> X += 0.002 * rng.normal(size=X.shape)
+    >>> model = LabelRegressor().fit(X[:300], y[:300])
+    >>> labels, errors = model.predict(X[300:], return_std=True)
+    >>> model.score(X[300:], y[300:]) > 0.99
+    True
+    """
+
+    _parameter_constraints: dict = {
+        "degree": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
+        "shrinkage": ["boolean"],
+        "n_components": [
+            Interval(Integral, 1, None, closed="left"),
+            StrOptions({"auto"}),
+            None,
+        ],
+        "residual_components": [
+            Interval(Integral, 0, None, closed="left"),
+            StrOptions({"auto"}),
+        ],
+        "prior": [StrOptions({"gaussian"}), None],
+        "label_bounds": [StrOptions({"auto"}), "array-like", None],
+        "label_windows": [dict, None],
+        "calibrate": ["boolean"],
+        "max_iter": [Interval(Integral, 1, None, closed="left")],
+        "tol": [Interval(Real, 0, None, closed="left")],
+        "batch_size": [Interval(Integral, 1, None, closed="left")],
+        "verbose": ["verbose"],
+    }
+
+    def __init__(
+        self,
+        degree="auto",
+        *,
+        shrinkage=True,
+        n_components="auto",
+        residual_components="auto",
+        prior="gaussian",
+        label_bounds="auto",
+        label_windows=None,
+        calibrate=True,
+        max_iter=10,
+        tol=0.5,
+        batch_size=512,
+        verbose=0,
+    ):
+        self.degree = degree
+        self.shrinkage = shrinkage
+        self.n_components = n_components
+        self.residual_components = residual_components
+        self.prior = prior
+        self.label_bounds = label_bounds
+        self.label_windows = label_windows
+        self.calibrate = calibrate
+        self.max_iter = max_iter
+        self.tol = tol
+        self.batch_size = batch_size
+        self.verbose = verbose
+
+    # -- fitting
+
+    @long_fit
+    @_fit_context(prefer_skip_nested_validation=True)
+    def fit(self, X, y, sigma=None, label_sigma=None):
+        """Fit the spectra of given labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, NaN where missing. An ``np.memmap`` or an object that slices like
+            an array is read in blocks. Stars without any pixel are left out.
+        y : array-like of shape (n_samples, n_labels) or (n_samples,)
+            Labels, NaN where missing; their names are kept if they have any.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors of X; or one for all, or one for each column. Infinity means
+            not observed.
+        label_sigma : array-like of shape (n_samples, n_labels), default=None
+            1-sigma errors of y, in shapes as for `sigma`. 0 stands for an exact
+            label, infinity for one that is not known.
+
+        Returns
+        -------
+        self : LabelRegressor
+
+        Raises
+        ------
+        ValueError
+            If a label is constant, `label_windows` or `label_bounds` name no label or
+            pixel, or there are too few stars.
+
+        Warns
+        -----
+        ConvergenceWarning
+            If `max_iter` passes were far from enough for `tol`.
+        """
+        X = as_rows(self, X, reset=True)
+        y, label_sigma, names = check_labels(self, y, label_sigma, X.shape[0])
+        if sigma is not None:
+            sigma = self._errors(sigma, X)
+        data, mean, n_observed = rows_of(X, sigma, self.batch_size)
+        if data.kept is not None:
+            y = y[data.kept]
+            label_sigma = None if label_sigma is None else label_sigma[data.kept]
+        pixels = np.flatnonzero(n_observed)
+        windows = label_windows(self.label_windows, names, X.shape[1])[:, pixels]
+        frame = LabelFrame(y, label_sigma, ~windows.all(axis=1), names)
+        self.label_names_ = np.array(names, dtype=object)
+        self.label_range_, self.label_bounds_ = training_bounds(
+            y, self.label_bounds, names
+        )
+        with Progress(self, self.max_iter, "LabelRegressor", "pass") as progress:
+            fit = LabelFit(
+                data,
+                mean,
+                frame.scaled(y),
+                frame.precision_of(y, label_sigma),
+                frame,
+                windows,
+                self,
+                frame.scaled(self.label_bounds_.T),
+            )
+            fit.run(progress)
+        self.n_iter_ = fit.n_iter
+        if self.n_iter_ == self.max_iter and fit.change > _UNSETTLED * self.tol > 0:
+            warn(
+                f"The fit is far from convergence after max_iter={self.max_iter}"
+                f" passes: the last one changed the spectra by {fit.change:.1e} in"
+                f" chi-square a star, tol={self.tol}.",
+                ConvergenceWarning,
+            )
+        self._fit = fit
+        self._keep(fit, data, pixels, X.shape[1])
+        return self
+
+    def _keep(self, fit, data, pixels, n_features):
+        """Take what a fit has found."""
+        frame = fit.frame
+        self._unit, self._pixels = data.unit, pixels
+        self._weighted = data.sigma is not None
+        self._components, self._inference = fit.components, fit.inference
+        self._frame, self._prior = frame, fit.prior()
+        self.error_scale_ = fit.error_scale
+        self.powers_ = fit.terms.powers
+        self.n_components_ = fit.components.spectra.shape[1]
+        self.label_mean_ = frame.labels(frame.centre)
+        self.label_covariance_ = frame.covariance * np.outer(frame.scale, frame.scale)
+        self.coef_ = np.full((len(self.powers_), n_features), np.nan)
+        self.coef_[:, pixels] = fit.responses.coef * data.unit
+        self.mean_ = np.full(n_features, np.nan)
+        self.mean_[pixels] = fit.mean * data.unit
+        self.scatter_ = np.full(n_features, np.nan)
+        self.scatter_[pixels] = np.sqrt(fit.noise.scatter) * data.unit
+
+    # -- predicting
+
+    def infer(self, X, sigma=None):
+        """Return labels with all that is known of their errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, NaN where missing.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors: required if the fit had them, else not allowed.
+
+        Returns
+        -------
+        inferred : Bunch
+            With ``labels``, of shape (n_samples, n_labels); ``covariance`` of their
+            errors, (n_samples, n_labels, n_labels); ``chi2`` of each spectrum at its
+            labels, and ``n_observed``, the number of its pixels: about equal, unless
+            it is of a kind of star that the model does not know; and
+            ``extrapolated``, (n_samples, n_labels), which labels lie outside the range
+            of the training labels.
+        """
+        check_is_fitted(self)
+        X = as_rows(self, X, reset=False)
+        sigma = self._predict_errors(sigma, X)
+        frame = self._frame
+        scale = frame.scale * self.error_scale_
+        parts = []
+        all_pixels = len(self._pixels) == X.shape[1]
+        blocks = row_blocks(
+            X,
+            sigma,
+            self.batch_size,
+            None if all_pixels else self._pixels,
+            unit=self._unit,
+        )
+        for _, block, missing, variance in blocks:
+            evidence = self._components.evidence(block, missing, variance)
+            v, information, chi2 = self._inference.solve(evidence, *self._prior)
+            labels = frame.labels(v)
+            covariance = covariances(information) * np.outer(scale, scale)
+            if self.prior is None:
+                blank = evidence.n_observed == 0
+                labels[blank], covariance[blank] = np.nan, np.nan
+            parts.append((labels, covariance, chi2, evidence.n_observed))
+        labels, covariance, chi2, n_observed = (
+            np.concatenate(part) for part in zip(*parts, strict=True)
+        )
+        low, high = self.label_range_.T
+        return Bunch(
+            labels=labels,
+            covariance=covariance,
+            chi2=chi2,
+            n_observed=n_observed,
+            extrapolated=(labels < low) | (labels > high),
+        )
+
+    def predict(self, X, sigma=None, return_std=False, return_cov=False):
+        """Return the labels of highest posterior density.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, NaN where missing. Without any pixel, the mean of the population;
+            NaN without a prior.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors, as for `infer`.
+        return_std : bool, default=False
+            Whether to return errors too.
+        return_cov : bool, default=False
+            Whether to return the covariances of errors too; not both.
+
+        Returns
+        -------
+        y : ndarray of shape (n_samples, n_labels) or (n_samples,)
+            Labels.
+        y_std : ndarray of the same shape
+            1-sigma errors. Only with ``return_std=True``.
+        y_cov : ndarray of shape (n_samples, n_labels, n_labels)
+            Covariances of errors. Only with ``return_cov=True``.
+
+        Raises
+        ------
+        ValueError
+            If both are asked for, or `sigma` is there and was not in the fit, or the
+            other way round.
+        """
+        if return_std and return_cov:
+            raise ValueError(
+                "Only one of `return_std` and `return_cov` may be True; the errors are"
+                " the roots of the diagonals of the covariances."
+            )
+        inferred = self.infer(X, sigma=sigma)
+        labels = inferred.labels[:, 0] if self._one_label else inferred.labels
+        if return_cov:
+            return labels, inferred.covariance
+        if return_std:
+            std = np.sqrt(np.einsum("nii->ni", inferred.covariance))
+            return labels, std[:, 0] if self._one_label else std
+        return labels
+
+    def score(self, X, y, sigma=None, sample_weight=None):
+        """Return the coefficient of determination, the mean over labels.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra.
+        y : array-like of shape (n_samples, n_labels) or (n_samples,)
+            Labels; those that are NaN do not count.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors, as for `infer`.
+        sample_weight : array-like of shape (n_samples,), default=None
+            Weights of stars.
+
+        Returns
+        -------
+        score : float
+        """
+        labels = self.infer(X, sigma=sigma).labels
+        y, _, _ = check_labels(self, y, None, len(labels), reset=False)
+        weight = None if sample_weight is None else np.asarray(sample_weight)
+        scores = []
+        for true, found in zip(y.T, labels.T, strict=True):
+            known = ~np.isnan(true) & ~np.isnan(found)
+            own = None if weight is None else weight[known]
+            if known.sum() > 1:
+                scores.append(r2_score(true[known], found[known], sample_weight=own))
+        return float(np.mean(scores)) if scores else np.nan
+
+    def predict_spectra(self, labels):
+        """Return the spectra of stars with given labels.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n_samples, n_labels) or (n_samples,)
+            Labels.
+
+        Returns
+        -------
+        spectra : ndarray of shape (n_samples, n_features)
+            Without noise; NaN in pixels that were never observed.
+        """
+        u = self._frame.coordinates(self._scaled(labels))
+        return self._inference.terms(u) @ self.coef_ + self.mean_
+
+    def label_information(self, labels):
+        """Return how much each pixel says of each label: its Fisher information.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n_samples, n_labels) or (n_samples,)
+            Of the stars in question, as `predict` returns them.
+
+        Returns
+        -------
+        information : ndarray of shape (n_samples, n_labels, n_features)
+            Squared change of the spectrum with a label, over the typical variance of
+            the pixel, in inverse squares of the unit of the label. The inverse root of
+            its sum over pixels is the error of a label if all others are known.
+        """
+        v = self._scaled(labels)
+        _, slopes = self._inference.terms.derivatives(self._frame.coordinates(v))
+        slopes = self._frame.matrix.T @ slopes / self._frame.scale[:, None]
+        information = np.full((*slopes.shape[:2], self.n_features_in_), np.nan)
+        for own, slope in zip(information, slopes, strict=True):
+            change = slope @ self.coef_[:, self._pixels] / self._unit
+            own[:, self._pixels] = change**2 / self._components.noise.typical
+        return information
+
+    def _scaled(self, labels):
+        """Let labels of a user in."""
+        check_is_fitted(self)
+        labels, _, _ = check_labels(self, labels, None, None, reset=False)
+        if np.isnan(labels).any():
+            raise ValueError("`labels` must not be missing, got NaN.")
+        return self._frame.scaled(labels)
+
+    def _errors(self, sigma, X):
+        check_error_names(sigma, getattr(self, "feature_names_in_", None))
+        return broadcast_errors(sigma, X.shape)
+
+    def _predict_errors(self, sigma, X):
+        if self._weighted and sigma is None:
+            raise ValueError(
+                "`sigma` was given to fit and is needed here too: 1-sigma errors of"
+                " the shape of X."
+            )
+        if sigma is not None and not self._weighted:
+            raise ValueError(
+                "`sigma` must be None, since the scatter was fitted without it; give"
+                " `sigma` to fit too."
+            )
+        return None if sigma is None else self._errors(sigma, X)
+
+    def __sklearn_tags__(self):
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,10 @@
+"""The Cannon as it was published, to compare with."""
+
+#: The quadratic model of Ness et al. 2015; see :class:`LabelRegressor`.
+PUBLISHED_CANNON_PARAMETERS = {
+    "degree": 2,
+    "shrinkage": False,
+    "residual_components": 0,
+    "prior": None,
+    "calibrate": False,
+}
