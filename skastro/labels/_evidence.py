@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ..utils.uncertain import lower_triangle, symmetric
+from ..decomposition._ppca_weighted import pairs
+from ..utils.uncertain import symmetric
 
 #: Components up to which products of their spectra are made once for all stars.
 _MOST_PAIRS = 80
@@ -104,8 +105,8 @@ class Components:
         square = np.einsum("ij,ij,ij->i", weight, left, left, dtype=np.float64)
         linear = ((weight * left) @ spectra).astype(float)
         if k <= _MOST_PAIRS:
-            products = lower_triangle(spectra[:, :, None] * spectra[:, None, :])
-            return symmetric((weight @ products).astype(float), k), linear, square
+            products = weight @ pairs(spectra)
+            return symmetric(products.astype(float), k), linear, square
         information = np.empty((len(block), k, k))
         for own, row in zip(information, weight, strict=True):
             own[:] = spectra.T @ (row[:, None] * spectra)

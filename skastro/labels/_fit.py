@@ -225,6 +225,7 @@ class LabelFit:
                 evidence,
                 prior + _diagonal(self.precision[stars]),
                 prior @ self.frame.centre + known[stars],
+                self.expected[stars],
             )
             self.expected[stars] = v
             self.covariance[stars] = covariances(information)

@@ -33,10 +33,10 @@ class LabelFrame:
 
     def __init__(self, y, sigma, windowed, names):
         known = ~np.isnan(y)
-        few = known.sum(axis=0) < 2
-        self.mean = np.nanmean(y, axis=0, where=known | few)
-        scale = np.nanstd(y, axis=0, where=known | few)
-        constant = few | ~(scale > 1e-12 * np.abs(self.mean))
+        count = np.maximum(known.sum(axis=0), 1)
+        self.mean = np.where(known, y, 0).sum(axis=0) / count
+        scale = np.sqrt((np.where(known, y - self.mean, 0) ** 2).sum(axis=0) / count)
+        constant = ~(scale > 1e-12 * np.abs(self.mean))
         if constant.any():
             raise ValueError(
                 f"The label {names[int(np.argmax(constant))]!r} is the same in all"
@@ -77,7 +77,7 @@ class LabelFrame:
             covariance = (away.T @ away + spread.sum(axis=0)) / n
             covariance[np.diag_indices(d)] += _JITTER
             change = np.abs(covariance - self.covariance).max()
-            if change < 1e-6:
+            if change < 1e-5:
                 break
         self.centre, self.covariance = centre, covariance
         self.prior_precision = np.linalg.inv(covariance)

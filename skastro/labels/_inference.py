@@ -39,12 +39,11 @@ class LabelInference:
         components : ndarray of shape (n, n_components)
         slopes : ndarray of shape (n, n_labels, n_components)
         """
-        phi, slopes = self.terms.derivatives(self.frame.coordinates(v))
-        n, d, p = slopes.shape
-        slopes = (slopes.reshape(n * d, p) @ self.coef).reshape(n, d, -1)
-        return phi @ self.coef, self.frame.matrix.T @ slopes
+        u = self.frame.coordinates(v)
+        components, slopes = self.terms.through(u, self.coef)
+        return components, self.frame.matrix.T @ slopes
 
-    def solve(self, evidence, precision, linear):
+    def solve(self, evidence, precision, linear, start=None):
         """Return the labels that evidence and what else is known agree on.
 
         Parameters
@@ -54,6 +53,8 @@ class LabelInference:
             Of what else is known of scaled labels: a Gaussian.
         linear : ndarray of shape (n or 1, n_labels)
             That precision times its mean.
+        start : ndarray of shape (n, n_labels) or None
+            Scaled labels to begin with.
 
         Returns
         -------
@@ -67,11 +68,9 @@ class LabelInference:
         n, d = len(evidence.constant), self.start.shape[1]
         precision = np.broadcast_to(precision + _LEAST * np.eye(d), (n, d, d))
         linear = np.broadcast_to(linear, (n, d))
-        v = np.clip(evidence.mean @ self.start + self.frame.centre, *self.bounds)
-        informed = _solve_each(precision, linear)
-        # what is known exactly is where to begin
-        exact = np.einsum("nii->ni", precision) > 1e4
-        v = np.clip(np.where(exact, informed, v), *self.bounds)
+        if start is None:
+            start = evidence.mean @ self.start + self.frame.centre
+        v = np.clip(start, *self.bounds)
         state = self._state(v, evidence, precision, linear)
         damping = np.zeros(n)
         going = np.arange(n)
@@ -105,7 +104,7 @@ class LabelInference:
         Lf = _apply(evidence.precision, f)
         chi2 = evidence.constant + np.einsum("nk,nk->n", f, Lf - 2 * evidence.linear)
         gradient = np.einsum("ndk,nk->nd", J, evidence.linear - Lf)
-        information = J @ evidence.precision @ J.transpose(0, 2, 1) + precision
+        information = _times(J, evidence.precision) @ J.transpose(0, 2, 1) + precision
         Pv = np.einsum("nij,nj->ni", precision, v)
         value = chi2 + np.einsum("ni,ni->n", v, Pv - 2 * linear)
         return value, gradient + linear - Pv, information, chi2
@@ -121,6 +120,12 @@ class LabelInference:
         matrix *= ~(stay[:, :, None] | stay[:, None, :])
         matrix[:, np.arange(d), np.arange(d)] += np.where(stay, diagonal, 0)
         return _solve_each(matrix, np.where(stay, 0, gradient))
+
+
+def _times(J, matrices):
+    if len(matrices) == 1:
+        return (J.reshape(-1, J.shape[2]) @ matrices[0]).reshape(J.shape)
+    return J @ matrices
 
 
 def _apply(matrices, rows):

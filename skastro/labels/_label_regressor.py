@@ -470,13 +470,12 @@ class LabelRegressor(
             the pixel, in inverse squares of the unit of the label. The inverse root of
             its sum over pixels is the error of a label if all others are known.
         """
-        v = self._scaled(labels)
-        _, slopes = self._inference.terms.derivatives(self._frame.coordinates(v))
-        slopes = self._frame.matrix.T @ slopes / self._frame.scale[:, None]
+        u = self._frame.coordinates(self._scaled(labels))
+        pixels, frame = self._pixels, self._frame
+        _, slopes = self._inference.terms.through(u, self.coef_[:, pixels])
+        slopes = frame.matrix.T @ slopes / (frame.scale[:, None] * self._unit)
         information = np.full((*slopes.shape[:2], self.n_features_in_), np.nan)
-        for own, slope in zip(information, slopes, strict=True):
-            change = slope @ self.coef_[:, self._pixels] / self._unit
-            own[:, self._pixels] = change**2 / self._components.noise.typical
+        information[:, :, pixels] = slopes**2 / self._components.noise.typical
         return information
 
     def _scaled(self, labels):

@@ -4,6 +4,7 @@
 PUBLISHED_CANNON_PARAMETERS = {
     "degree": 2,
     "shrinkage": False,
+    "n_components": None,
     "residual_components": 0,
     "prior": None,
     "calibrate": False,

@@ -115,6 +115,8 @@ class Responses:
             used = np.zeros(len(unit))
             for block, prior in zip(self.blocks, self.priors, strict=True):
                 pixels = _where(self.allowed[block[0]])
+                if not np.any(self.allowed[block[0]]):
+                    continue
                 own = gram[np.ix_(block, block)]
                 root = _root(own)
                 target = (linear[block] - told[block] + own @ coef[block])[:, pixels]

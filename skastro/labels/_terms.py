@@ -76,23 +76,36 @@ class Terms:
                 row *= P[k, :, j]
         return out.T
 
-    def derivatives(self, u):
-        """Return terms, and their derivatives by u, of shape (n, n_labels, n_terms)."""
-        P, D = self.polynomials(u)
-        P, D = np.ascontiguousarray(P.swapaxes(1, 2)), D.swapaxes(1, 2)
+    def through(self, u, coef):
+        """Return linear functions of the terms, and their derivatives by u.
+
+        Parameters
+        ----------
+        u : ndarray of shape (n, n_labels)
+        coef : ndarray of shape (n_terms, n_functions)
+
+        Returns
+        -------
+        values : ndarray of shape (n, n_functions)
+        slopes : ndarray of shape (n, n_labels, n_functions)
+        """
+        P, D = (np.ascontiguousarray(a.swapaxes(1, 2)) for a in self.polynomials(u))
         n, d = u.shape
-        out = np.ones((len(self), n))
-        slope = np.zeros((d, len(self), n))
-        for t, factors in enumerate(self._factors):
+        values = np.ones((len(self), n))
+        slopes = [[] for _ in range(d)]
+        for row, factors in zip(values, self._factors, strict=True):
             for j, k in factors:
-                out[t] *= P[k, j]
+                row *= P[k, j]
             for j, k in factors:
-                product = D[k, j]
+                slope = D[k, j]
                 for i, q in factors:
                     if i != j:
-                        product = product * P[q, i]
-                slope[j, t] = product
-        return out.T, slope.transpose(2, 0, 1)
+                        slope = slope * P[q, i]
+                slopes[j].append(slope)
+        out = np.empty((n, d, coef.shape[1]))
+        for j, own in enumerate(slopes):
+            out[:, j] = np.array(own).T @ coef[self.powers[:, j] > 0]
+        return values.T @ coef, out
 
 
 def products(n_labels, degree, allowed, windowed):
@@ -103,7 +116,7 @@ def products(n_labels, degree, allowed, windowed):
     rows = []
     for total in range(degree + 1):
         for chosen in itertools.combinations_with_replacement(range(n_labels), total):
-            rows.append(np.bincount(chosen, minlength=n_labels))
+            rows.append(np.bincount(np.array(chosen, int), minlength=n_labels))
     rows = np.array(rows).reshape(len(rows), n_labels)
     single = rows.sum(axis=1) <= 1
     keep = ((rows <= allowed).all(axis=1) | single) & (
