@@ -39,7 +39,8 @@ print(f"{known.isna().sum().sum()} labels missing, {len(model.powers_)} terms")
 labels, error = model.predict(X[test], return_std=True)
 truth = y[test].to_numpy()
 inside = (np.abs(labels - truth) < error).mean(axis=0)
-print(f"within one sigma: {inside.mean():.2f}, R² = {model.score(X[test], y[test]):.3f}")
+score = model.score(X[test], y[test])
+print(f"within one sigma: {inside.mean():.2f}, R² = {score:.3f}")
 
 shown = ["teff", "logg", "fe_h", "N_h", "Mg_h", "Na_h", "Mn_h", "Rb_h"]
 figure, axes = plt.subplots(2, 4, figsize=(11, 5.6), layout="constrained")

@@ -13,11 +13,10 @@ _MOST_PAIRS = 80
 
 @dataclass
 class Evidence:
-    r"""The likelihood of some stars' labels: :math:`-\chi^2(f) / 2`, and
+    r"""The likelihood of the labels of some stars.
 
-    .. math:: \chi^2(f) = c - 2 h^T f + f^T \Lambda f
-
-    for components f that the labels predict.
+    It is :math:`\exp(-\chi^2(f) / 2)` for components f that the labels predict, with
+    :math:`\chi^2(f) = c - 2 h^T f + f^T \Lambda f`.
 
     Parameters
     ----------
@@ -123,10 +122,8 @@ class Components:
         inner = np.linalg.inv(np.eye(E.shape[1]) + E.T @ AE)
         gain = AE @ inner  # (n or 1, K, r)
         along = b @ E
-        linear = b - np.einsum("nkr,nr->nk", np.broadcast_to(gain, _like(gain, b)), along)
-        constant = square - np.einsum(
-            "nr,nrs,ns->n", along, np.broadcast_to(inner, _like(inner, b)), along
-        )
+        linear = b - _times(gain, along)
+        constant = square - np.einsum("nr,nr->n", along, _times(inner, along))
         precision = A - gain @ AE.transpose(0, 2, 1)
         wide = A + np.diag(1 / np.maximum(self.signal, 1e-12))
         mean = _solve(wide, b)
@@ -134,8 +131,11 @@ class Components:
         return Evidence(constant, linear, precision, mean, n_observed)
 
 
-def _like(matrices, rows):
-    return (len(rows), *matrices.shape[1:])
+def _times(matrices, rows):
+    """Multiply each row by its own matrix, or by one for all."""
+    if len(matrices) == 1:
+        return rows @ matrices[0].T
+    return np.einsum("nij,nj->ni", matrices, rows)
 
 
 def _solve(matrices, rows):

@@ -68,9 +68,7 @@ class LabelFit:
         settings = self.settings
         exact = not len(self.loose) and self.data.complete
         self.responses = Responses(
-            blocks_of(
-                self.terms.powers, self.energy, self.strong, self.windowed
-            ),
+            blocks_of(self.terms.powers, self.energy, self.strong, self.windowed),
             self._allowed(self.terms.powers),
             settings.shrinkage,
         )
@@ -209,7 +207,7 @@ class LabelFit:
         self._decode()
         models = [(self.components, self.coef)] * N_FOLDS
         self._set_misfit(models, _some(self.data.n_rows, _TEST_STARS))
-        known = np.einsum("nij,nj->ni", _diagonal(self.precision), np.nan_to_num(self.v))
+        known = self.precision * np.nan_to_num(self.v)
         prior = self.frame.prior_precision
         loose = np.zeros(self.data.n_rows, bool)
         loose[self.loose] = True
@@ -415,7 +413,7 @@ class LabelFit:
                 self.error_scale[k] = scale**weight * max(pooled, 1e-3) ** (1 - weight)
 
     def prior(self):
-        """Return the precision of the prior of scaled labels, and that times its mean."""
+        """Return the precision of the prior of scaled labels, and its mean times it."""
         d = self.v.shape[1]
         if self.settings.prior is None:
             return np.zeros((1, d, d)), np.zeros((1, d))

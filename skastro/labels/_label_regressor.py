@@ -24,9 +24,7 @@ from ._labels import check_labels, label_windows, training_bounds
 _UNSETTLED = 10
 
 
-class LabelRegressor(
-    LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
-):
+class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator):
     r"""Labels of stars from their spectra, by a generative model of spectra.
 
     A spectrum x of a star with labels y is
@@ -34,9 +32,9 @@ class LabelRegressor(
     .. math:: x_j = \mu_j + \sum_t \beta_{tj} \phi_t(y) + \delta_j + \epsilon_j,
         \quad \epsilon_j \sim N(0, s_j^2 + \sigma_j^2)
 
-    with polynomials :math:`\phi_t` of the labels, responses :math:`\beta` of each pixel,
-    and a residual :math:`\delta` that pixels have in common: what the model leaves
-    out. `predict` finds the labels of highest posterior density, and their errors.
+    with polynomials :math:`\phi_t` of the labels, responses :math:`\beta` of each
+    pixel, and a residual :math:`\delta` that pixels have in common: what the model
+    leaves out. `predict` finds the labels of highest posterior density, and their errors.
     Pixels and labels that are NaN are missing, and both may have errors.
 
     Parameters

@@ -53,8 +53,7 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
     y = y.astype(np.float64)
     if y.ndim not in (1, 2) or 0 in y.shape[1:]:
         raise ValueError(
-            "`y` must have shape (n_samples, n_labels) or (n_samples,), got"
-            f" {y.shape}."
+            f"`y` must have shape (n_samples, n_labels) or (n_samples,), got {y.shape}."
         )
     if n_samples is not None and len(y) != n_samples:
         raise ValueError(

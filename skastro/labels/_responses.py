@@ -1,9 +1,9 @@
-"""Responses of pixels to labels, shrunk by priors that all pixels tell together.
+r"""Responses of pixels to labels, shrunk by priors that all pixels tell together.
 
 The responses of a pixel to the terms of a block are drawn from
-:math:`\\sum_l \\pi_l N(0, s_l \\Omega)` in units of the pixel's noise: there are pixels
-without lines, and the others are alike. Covariances :math:`\\Omega` and shares
-:math:`\\pi` are those of highest likelihood of all pixels. Blocks are independent, and
+:math:`\sum_l \pi_l N(0, s_l \Omega)` in units of the pixel's noise: there are pixels
+without lines, and the others are alike. Covariances :math:`\Omega` and shares
+:math:`\pi` are those of highest likelihood of all pixels. Blocks are independent, and
 their responses the posterior means, each given those of the other blocks.
 """
 

@@ -87,7 +87,8 @@ def auto_terms(polynomials, strong, n_samples):
 def _products(d, degree, beside, allowed, strong):
     strongest, weak = np.flatnonzero(strong), np.flatnonzero(~strong)
     none = np.zeros(len(strongest), bool)
-    rows = _spread(products(len(strongest), degree, allowed[strong], none), strongest, d)
+    rows = products(len(strongest), degree, allowed[strong], none)
+    rows = _spread(rows, strongest, d)
     few = rows[rows.sum(axis=1) <= beside]
     parts = [rows]
     for j in weak:
