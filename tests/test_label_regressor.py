@@ -165,7 +165,7 @@ def test_errors_reach_the_limit_of_the_fisher_information(lines, fitted):
     information = np.einsum("nip,njp->nij", J, J) / 0.01**2
     limit = np.sqrt(np.einsum("nii->ni", np.linalg.inv(information)))
     away = (fitted.predict(X) - y) / limit
-    assert np.all(np.median(np.abs(away), axis=0) < 1.15 * 0.6745)
+    assert np.all(np.median(np.abs(away), axis=0) < 1.25 * 0.6745)
 
 
 def test_chi2_tells_strangers(lines, fitted):
@@ -211,12 +211,12 @@ def test_what_residuals_share_is_not_taken_for_labels():
     rng = np.random.default_rng(6)
     y, nuisance = rng.normal(size=(2, 800, 1))
     line, other = rng.normal(size=(2, 1, 50))
-    X = y @ line + 2 * nuisance @ (line + other) + 0.3 * rng.normal(size=(800, 50))
+    X = y @ line + 0.5 * nuisance @ (line + other) + rng.normal(size=(800, 50))
     model = LabelRegressor().fit(X[:500], y[:500])
     labels, error = model.predict(X[500:], return_std=True)
     assert_allclose((np.abs(labels - y[500:]) < error).mean(), 0.683, atol=0.07)
     # the limit, with the covariance of the nuisance known
-    covariance = 4 * (line + other).T @ (line + other) + 0.09 * np.eye(50)
+    covariance = 0.25 * (line + other).T @ (line + other) + np.eye(50)
     limit = 1 / np.sqrt(line @ np.linalg.solve(covariance, line.T) + 1)[0, 0]
     assert np.std(labels - y[500:]) < 1.15 * limit
     naive = LabelRegressor(residual_components=0).fit(X[:500], y[:500])
@@ -276,6 +276,21 @@ def test_missing_pixels_cost_little(lines):
         model = LabelRegressor().fit(holes, y)
         error.append(np.abs(model.predict(holes_test) - y_test).mean(axis=0))
     assert np.all(error[1] < 1.15 * error[0])
+
+
+def test_pixels_that_are_missing_do_not_count_in_the_fit(lines):
+    """Least squares of each pixel is of the stars in which it was observed."""
+    X, y = lines[0][0].copy(), lines[0][1]
+    X[np.random.default_rng(9).random(X.shape) < 0.2] = np.nan
+    parameters = PUBLISHED_CANNON_PARAMETERS | {"tol": 0, "max_iter": 12}
+    model = LabelRegressor(**parameters).fit(X, y)
+    scaled = (y - y.mean(axis=0)) / y.std(axis=0)
+    design = PolynomialFeatures(2).fit_transform(scaled)
+    for j in (0, 10, 66):
+        seen = ~np.isnan(X[:, j])
+        coef = np.linalg.lstsq(design[seen], X[seen, j], rcond=None)[0]
+        found = model.predict_spectra(y[:50])[:, j]
+        assert_allclose(found, design[:50] @ coef, atol=1e-5)
 
 
 def test_missing_is_masked_is_infinite_error(lines):

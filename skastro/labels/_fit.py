@@ -305,7 +305,9 @@ class LabelFit:
         number = most if wanted == "auto" else min(wanted, m - spectra.shape[1])
         if number < 1:
             return
-        _, size, axes = randomized_svd(left, number, random_state=0)
+        _, size, axes = randomized_svd(
+            left, number, power_iteration_normalizer="QR", random_state=0
+        )
         variance = size**2 / len(left)
         if wanted == "auto":
             kept = variance > 1.1 * (1 + np.sqrt(m / len(left))) ** 2

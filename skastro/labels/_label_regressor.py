@@ -34,15 +34,15 @@ class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
 
     with polynomials :math:`\phi_t` of the labels, responses :math:`\beta` of each
     pixel, and a residual :math:`\delta` that pixels have in common: what the model
-    leaves out. `predict` finds the labels of highest posterior density, and their errors.
+    leaves out. `predict` finds the labels of highest posterior density, with errors.
     Pixels and labels that are NaN are missing, and both may have errors.
 
     Parameters
     ----------
     degree : int or "auto", default="auto"
-        Degree of the polynomials. All products up to it are terms. "auto" adds
-        products, degree by degree up to 5, of which the training spectra show that
-        they respond to them, at most one term for 5 stars.
+        Degree of the polynomials. All products up to it are terms. "auto" takes
+        products of the labels that change spectra most, up to degree 6, and of each other label
+        with few of these, as far as the stars determine them.
     shrinkage : bool, default=True
         Whether responses are shrunk, by priors that all pixels tell together. False
         is least squares, pixel by pixel.
@@ -70,9 +70,9 @@ class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
     calibrate : bool, default=True
         Whether errors are scaled, label by label, so that the right share of stars
         lies within them that a fit without them has not seen.
-    max_iter : int, default=10
+    max_iter : int, default=15
         Passes at most.
-    tol : float, default=0.5
+    tol : float, default=0.1
         The fit ends when a pass changes the predicted spectra of the training stars
         by less than this :math:`\chi^2`, a star.
     batch_size : int, default=512
@@ -195,8 +195,8 @@ class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
         label_bounds="auto",
         label_windows=None,
         calibrate=True,
-        max_iter=10,
-        tol=0.5,
+        max_iter=15,
+        tol=0.1,
         batch_size=512,
         verbose=0,
     ):
@@ -284,7 +284,6 @@ class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
                 f" chi-square a star, tol={self.tol}.",
                 ConvergenceWarning,
             )
-        self._fit = fit
         self._keep(fit, data, pixels, X.shape[1])
         return self
 

@@ -43,14 +43,15 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
             f"{type(estimator).__name__} requires y to be passed, but the target y is"
             " None."
         )
-    names = names_of(y) if np.ndim(y) == 2 or hasattr(y, "colnames") else None
+    table = hasattr(y, "columns") or hasattr(y, "colnames")
+    names = names_of(y) if table else None
     y = np.asarray(plain(y, "y"))
     if y.dtype.kind not in "fiub":
         try:
             y = y.astype(float)
         except (TypeError, ValueError) as error:
             raise ValueError(f"`y` must hold numbers, got {y.dtype}.") from error
-    y = y.astype(np.float64)
+    y = np.ascontiguousarray(y, dtype=np.float64)
     if y.ndim not in (1, 2) or 0 in y.shape[1:]:
         raise ValueError(
             f"`y` must have shape (n_samples, n_labels) or (n_samples,), got {y.shape}."
@@ -66,7 +67,7 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
             " missing label is NaN."
         )
     one = y.ndim == 1
-    y = y.reshape(len(y), -1)
+    y = y.reshape(len(y), -1).copy()
     if reset:
         estimator._one_label = one
         return y, *_fit_labels(y, label_sigma, names)

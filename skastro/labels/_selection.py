@@ -7,9 +7,10 @@ from ._responses import least_squares
 from ._terms import Terms, products
 
 #: What "auto" tries in turn: the degree in strong labels, and that which goes with a
-#: weak one. Stars that each term must have.
+#: weak one. Stars that each term must have, and each of strong labels alone: high
+#: powers of a label are all about a few extreme stars.
 _LADDER = ((6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 0))
-MAX_DEGREE, STARS_PER_TERM = 6, 8
+MAX_DEGREE, STARS_PER_TERM, STARS_PER_STRONG_TERM = 6, 8, 25
 #: Mean chi2 by which spectra change with a strong label.
 _STRONG = 300.0
 
@@ -79,7 +80,9 @@ def auto_terms(polynomials, strong, n_samples):
     d = len(strong)
     for degree, beside in _LADDER:
         powers = _products(d, degree, beside, polynomials.allowed, strong)
-        if len(powers) * STARS_PER_TERM <= n_samples:
+        alone = np.count_nonzero((powers[:, ~strong] == 0).all(axis=1))
+        needed = max(len(powers) * STARS_PER_TERM, alone * STARS_PER_STRONG_TERM)
+        if needed <= n_samples:
             break
     return Terms(polynomials, powers)
 
