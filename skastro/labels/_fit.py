@@ -59,6 +59,7 @@ class LabelFit:
         known = (precision >= 1e8).all(axis=1)
         self.expected[known] = v[known]
         self.spread_known = False  # whether spectra have told of the loose labels yet
+        self._phi = None  # expected terms, until labels are known better
 
     # -- the course of a fit
 
@@ -149,7 +150,7 @@ class LabelFit:
         self.moments = accumulate(
             self.data,
             self.mean,
-            self._expected_terms(self.terms),
+            self._expected_terms(),
             self._spread if self.spread_known else None,
             self.responses.coef,
             self.noise,
@@ -182,12 +183,14 @@ class LabelFit:
         n, q, d = nodes.shape
         return terms(self.frame.coordinates(nodes.reshape(n * q, d))).reshape(n, q, -1)
 
-    def _expected_terms(self, terms):
-        phi = terms(self.frame.coordinates(self.expected))
-        if self.spread_known:
-            for rows in _parts(self.loose):
-                phi[rows] = self._terms_at_nodes(terms, rows).mean(axis=1)
-        return phi
+    def _expected_terms(self):
+        if self._phi is None:
+            self._phi = self.terms(self.frame.coordinates(self.expected))
+            if self.spread_known:
+                for rows in _parts(self.loose):
+                    at_nodes = self._terms_at_nodes(self.terms, rows)
+                    self._phi[rows] = at_nodes.mean(axis=1)
+        return self._phi
 
     def _spread(self, rows, star):
         """Return the sum of the covariances of the terms of some stars."""
@@ -227,7 +230,7 @@ class LabelFit:
             )
             self.expected[stars] = v
             self.covariance[stars] = covariances(information)
-        self.spread_known = True
+        self.spread_known, self._phi = True, None
 
     # -- components
 
@@ -265,7 +268,7 @@ class LabelFit:
     def _set_components(self, spectra, signal):
         self.components = Components(spectra, self.mean, self.noise, signal)
         self.coef = self._coef_of(self.responses.coef, spectra)
-        phi = self._expected_terms(self.terms)
+        phi = self._expected_terms()
         within = phi @ self.coef
         away = self.expected - self.frame.centre
         matrix = within.T @ within / len(phi) + np.eye(len(signal))
@@ -283,7 +286,7 @@ class LabelFit:
         settings, n, m = self.settings, self.data.n_rows, len(self.mean)
         stars = np.zeros(n, bool)
         stars[_some(n, _RESIDUAL_STARS)] = True
-        phi = self._expected_terms(self.terms)
+        phi = self._expected_terms()
         unit = np.sqrt(self.noise.typical)
         left = np.empty((stars.sum(), m), np.float32)
         place = 0

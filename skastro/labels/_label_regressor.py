@@ -41,8 +41,8 @@ class LabelRegressor(LongFit, MultiOutputMixin, RegressorMixin, SkastroEstimator
     ----------
     degree : int or "auto", default="auto"
         Degree of the polynomials. All products up to it are terms. "auto" takes
-        products of the labels that change spectra most, up to degree 6, and of each other label
-        with few of these, as far as the stars determine them.
+        products of the labels that change spectra most, up to degree 6, and of each
+        other label with few of these, as far as the stars determine them.
     shrinkage : bool, default=True
         Whether responses are shrunk, by priors that all pixels tell together. False
         is least squares, pixel by pixel.

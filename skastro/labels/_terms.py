@@ -69,11 +69,11 @@ class Terms:
 
     def __call__(self, u):
         """Return the terms at u, of shape (n_samples, n_terms)."""
-        P, _ = self.polynomials(u)
+        P = np.ascontiguousarray(self.polynomials(u)[0].swapaxes(1, 2))
         out = np.ones((len(self), len(u)))
         for row, factors in zip(out, self._factors, strict=True):
             for j, k in factors:
-                row *= P[k, :, j]
+                row *= P[k, j]
         return out.T
 
     def through(self, u, coef):
