@@ -22,6 +22,7 @@ from skastro.disentangling import (
     PolyDisentangler,
 )
 from skastro.emulation import EmulatorRegressor
+from skastro.labels import PUBLISHED_CANNON_PARAMETERS, LabelRegressor
 from skastro.metric_learning import RSCA, NuisanceProjection
 from skastro.molecular import (
     AbundanceEmulator,
@@ -155,6 +156,10 @@ INSTANCES = {
     "ProbabilisticPCA": [
         ProbabilisticPCA(1, random_state=0),
         ProbabilisticPCA(1, with_covariance=True, random_state=0),
+    ],
+    "LabelRegressor": [
+        LabelRegressor(),
+        LabelRegressor(**PUBLISHED_CANNON_PARAMETERS | {"degree": 1}),
     ],
     "LineMapNMF": [
         LineMapNMF(1, random_state=0),
@@ -375,6 +380,7 @@ def test_composes_in_pipeline_and_grid_search(name):
     grid = {
         "EmulatorRegressor": {"emulatorregressor__lr": [2.0, 1e-1]},
         "BayesianRetrieval": {"bayesianretrieval__sigma": [10.0, 2.0]},
+        "LabelRegressor": {"labelregressor__degree": [1, "auto"]},
     }[name]
     search = GridSearchCV(pipeline, grid, cv=KFold(2))
     search.fit(X, y)

@@ -90,7 +90,7 @@ def test_floors():
     floors = [
         {"plotting", "io", "testing"},
         {"retrieval", "model_selection"},
-        {"emulation", "molecular", "disentangling", "metric_learning"},
+        {"emulation", "molecular", "disentangling", "labels", "metric_learning"},
         {"preprocessing"},
         {"decomposition"},
         {"metrics", "datasets"},

@@ -1,0 +1,206 @@
+"""Sums over the training stars, read in blocks: all that a fit needs of them."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+#: Parts of the training stars, each of which the rest can be tested on.
+N_FOLDS = 4
+#: Weight of an entry beside the typical one of its star and its pixel, at most.
+_HEAVIEST = 4.0
+
+
+@dataclass
+class Noise:
+    """Variances of pixels.
+
+    Parameters
+    ----------
+    scatter : ndarray of shape (n_pixels,)
+        Intrinsic variance, beside the errors of a spectrum; all of it without these.
+    typical : ndarray of shape (n_pixels,)
+        Typical variance of an entry, errors included.
+    """
+
+    scatter: np.ndarray
+    typical: np.ndarray
+
+
+@dataclass
+class Moments:
+    """Sums over stars, fold by fold.
+
+    Parameters
+    ----------
+    gram : ndarray of shape (N_FOLDS, n_terms, n_terms)
+        Of products of terms, weighted by stars.
+    linear : ndarray of shape (N_FOLDS, n_terms, n_pixels)
+        Of terms and spectra, as they would be if every entry had the typical weight
+        of its pixel.
+    weight : ndarray of shape (n_pixels,)
+        That weight: the noise of `linear` has the variance ``noise.typical / weight``.
+    responses : ndarray of shape (n_terms, n_pixels)
+        Those at hand.
+    square : ndarray of shape (n_pixels,)
+        Weighted sum of squares of what they leave.
+    count : ndarray of shape (n_pixels,)
+        Sum of weights of the entries of a pixel.
+    scoring : tuple of ndarray of shape (n_pixels,), or None
+        With errors: squared weighted residuals, inverse variances, and their squares.
+    """
+
+    gram: np.ndarray
+    linear: np.ndarray
+    weight: np.ndarray
+    responses: np.ndarray
+    square: np.ndarray
+    count: np.ndarray
+    scoring: tuple | None
+
+    def take(self, terms):
+        """Return the sums of some of the terms."""
+        return replace(
+            self,
+            gram=self.gram[:, terms][:, :, terms],
+            linear=self.linear[:, terms],
+            responses=self.responses[terms],
+        )
+
+    def square_of(self, responses):
+        """Return the weighted sum of squares of what other responses leave."""
+        gram = self.gram.sum(axis=0)
+        left = self.linear.sum(axis=0) - gram @ self.responses
+        step = responses - self.responses
+        gain = np.einsum("tj,tj->j", step, 2 * left - gram @ step)
+        return np.maximum(self.square - self.weight * gain, 0)
+
+
+def accumulate(data, mean, phi, spread, responses, noise):
+    """Pass over the training stars.
+
+    Parameters
+    ----------
+    data : Rows
+        Spectra.
+    mean : ndarray of shape (n_pixels,)
+        What is subtracted from them.
+    phi : ndarray of shape (n_samples, n_terms)
+        Expected terms of their labels.
+    spread : ndarray of shape (n_samples, n_terms, n_terms), callable or None
+        ``spread(rows)`` is the sum of the covariances of the terms of stars whose
+        labels are not exact.
+    responses : ndarray of shape (n_terms, n_pixels)
+        At hand; linear sums are exact where nothing is missing, and otherwise as good
+        as these are.
+    noise : Noise or None
+        At hand; None for a first pass without errors.
+
+    Returns
+    -------
+    moments : Moments
+    """
+    p, m = phi.shape[1], len(mean)
+    gram = np.zeros((N_FOLDS, p, p))
+    loose = np.zeros((N_FOLDS, p, p))
+    linear = np.zeros((N_FOLDS, p, m))
+    square, count, heaviest = np.zeros(m), np.zeros(m), np.zeros(m)
+    scoring = None if data.sigma is None else tuple(np.zeros((3, m)))
+    total = 0.0
+    for rows, block, missing, variance in data.blocks():
+        terms = phi[rows]
+        left = block - mean.astype(block.dtype)
+        np.copyto(left, 0, where=missing)
+        left -= terms.astype(block.dtype) @ responses.astype(block.dtype)
+        star = np.ones(len(block))
+        if variance is None:
+            weight = (~missing).astype(block.dtype)
+        else:
+            star, weight, inverse = _weights(missing, variance, noise)
+            scored = inverse * left
+            scoring[0][:] += np.einsum("ij,ij->j", scored, scored, dtype=np.float64)
+            scoring[1][:] += inverse.sum(axis=0, dtype=np.float64)
+            np.square(inverse, out=inverse)
+            scoring[2][:] += inverse.sum(axis=0, dtype=np.float64)
+        heavy = star[:, None].astype(block.dtype) * weight
+        count += heavy.sum(axis=0, dtype=np.float64)
+        np.maximum(heaviest, weight.max(axis=0), out=heaviest)
+        heavy *= left
+        square += np.einsum("ij,ij->j", heavy, left, dtype=np.float64)
+        total += star.sum()
+        place = np.arange(rows.start, rows.stop) % N_FOLDS
+        for fold in range(N_FOLDS):
+            own = place == fold
+            gram[fold] += (terms[own] * star[own, None]).T @ terms[own]
+            linear[fold] += terms[own].T.astype(block.dtype) @ heavy[own]
+            if spread is not None:
+                loose[fold] += spread(np.arange(rows.start, rows.stop)[own], star[own])
+    mean_weight = count / max(total, 1e-300)
+    weight = np.maximum(mean_weight, heaviest / 2)
+    weight[count == 0] = 1
+    for fold in range(N_FOLDS):
+        gram[fold] += loose[fold]
+        if spread is not None:
+            linear[fold] -= mean_weight * (loose[fold] @ responses)
+        linear[fold] /= weight
+        linear[fold] += gram[fold] @ responses
+    if spread is not None:
+        of_labels = np.einsum("tj,tj->j", responses, loose.sum(axis=0) @ responses)
+        square += mean_weight * of_labels
+        if scoring is not None:
+            scoring[0][:] += of_labels * scoring[2] / max(total, 1e-300)
+    return Moments(gram, linear, weight, responses, square, count, scoring)
+
+
+def _weights(missing, variance, noise):
+    """Return weights of stars, of entries beside these, and inverse variances."""
+    inverse = 1 / (variance + noise.scatter.astype(variance.dtype))
+    np.copyto(inverse, 0, where=missing)
+    weight = inverse * noise.typical.astype(variance.dtype)
+    seen = np.maximum(np.count_nonzero(~missing, axis=1), 1)
+    star = weight.sum(axis=1, dtype=np.float64) / seen
+    star = np.where(star > 0, star, 1)
+    weight /= star[:, None].astype(variance.dtype)
+    return star, np.minimum(weight, _HEAVIEST, out=weight), inverse
+
+
+def first_noise(data):
+    """Return the noise that a fit with errors begins with: no scatter."""
+    count, inverse = 0, 0
+    for _, _, missing, variance in data.blocks():
+        count = count + np.count_nonzero(~missing, axis=0)
+        inverse = inverse + np.where(missing, 0, 1 / variance).sum(axis=0)
+    return Noise(np.zeros(len(count)), count / inverse)
+
+
+def new_noise(moments, noise, responses, used, floor):
+    """Return the variances that the residuals tell.
+
+    Parameters
+    ----------
+    moments : Moments
+    noise : Noise or None
+        At hand.
+    responses : ndarray of shape (n_terms, n_pixels)
+        What residuals are of.
+    used : ndarray of shape (n_pixels,)
+        Their degrees of freedom.
+    floor : ndarray of shape (n_pixels,)
+        Least variance of a pixel.
+
+    Returns
+    -------
+    noise : Noise
+    """
+    left = np.maximum(moments.count - used, 0.1 * moments.count)
+    if moments.scoring is None:
+        square = moments.square_of(responses)
+        typical = np.maximum(square / np.maximum(left, 1e-300), floor)
+        return Noise(typical, typical)
+    squares, inverse, information = moments.scoring
+    step = squares * moments.count / left - inverse
+    scatter = np.maximum(noise.scatter + step / np.maximum(information, 1e-300), 0)
+    # the mean inverse variance, to first order in the change of the scatter
+    per_entry = np.maximum(moments.count, 1e-300)
+    mean = inverse / per_entry - (scatter - noise.scatter) * information / per_entry
+    mean = np.clip(mean, 0.5 * inverse / per_entry, 2 * inverse / per_entry)
+    return Noise(scatter, np.maximum(1 / np.maximum(mean, 1e-300), floor))
