@@ -88,7 +88,7 @@ def continua(n, n_training):
         import specutils  # noqa: F401
 
         methods["specutils, fit_generic_continuum"] = lambda *_: specutils_fit
-        left_out = ""
+        left_out = "specutils has its defaults, and the first 10 spectra."
     except ImportError:
         left_out = "specutils is not installed, and left out."
     rows = {name: [name] for name in methods}

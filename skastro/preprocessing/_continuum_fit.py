@@ -29,7 +29,7 @@ ABOVE, BELOW = 4.0, 30.0
 OFF = 5.0
 #: Lines of cool giants at a resolving power of 22,500, a prior: means and standard
 #: deviations of logit p, logit q and ln t.
-PRIOR = np.array([[0.3, 0.3], [0.0, 0.3], [math.log(0.07), 0.5]])
+PRIOR = np.array([[0.4, 0.3], [0.0, 0.3], [math.log(0.07), 0.5]])
 #: The mean of weak lines in units of that of strong ones.
 HAZE = 0.1
 #: Precision of the prior of all coefficients, which are of the order of one.
