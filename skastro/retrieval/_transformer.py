@@ -120,7 +120,7 @@ class RetrievalTransformer(
     >>> prior = ParameterSpace({"slope": Uniform(-5, 5), "offset": Uniform(-5, 5)})
     >>> def line(theta, X):
     ...     return theta[:, :1] * X[:, 0] + theta[:, 1:]
-    >>> X = np.array([[1.1, 2.9, 5.0], [3.0, np.nan, 3.0]])  # a row for each object
+    >>> X = np.array([[1.0, 3.0, 5.0], [3.0, np.nan, 3.0]])  # a row for each object
     >>> retrieval = RetrievalTransformer(line, prior, sigma=0.1, random_state=0)
     >>> table = retrieval.set_output(transform="pandas").fit_transform(X)
     >>> table[["slope", "offset"]].round(1).abs().to_numpy()
