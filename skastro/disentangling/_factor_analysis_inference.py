@@ -1,16 +1,19 @@
 """What a fitted factor analysis says of stars."""
 
+import copy
+
 import numpy as np
 from sklearn.utils import gen_batches
 
 from ..utils import uncertain
+from ._adaptation import Adaptable
 from ._conditioned import ConditionedTransformer, explained
 from ._factor_analysis_decoder import ROWS, Decoder, combine
 from ._factor_analysis_labels import STEPS, Likelihood, UncertainLabels, mixture
 from ._scores import Scores
 
 
-class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
+class FactorInference(uncertain.UncertainVectorsOut, Adaptable, ConditionedTransformer):
     """Latent variables, spectra at other labels, and scores.
 
     Base class of conditional factor analysis, whose `fit` sets the decoder, the
@@ -317,6 +320,27 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
         low, high = self.condition_range_.T
         U = low + (U + 1) / 2 * (high - low)
         return star, U, weight, labels.log_evidence
+
+    # -- the mean spectrum of a survey
+
+    @property
+    def _mean_polynomials(self):
+        return self._mean_terms
+
+    def _mean_residuals(self, rows):
+        phi_mean, _ = self._phi(rows.U, np.float64)
+        return rows.S - phi_mean @ self.mean_coef_
+
+    def _gaussian(self):
+        loadings = self.loadings_.astype(np.float64)
+        return loadings.reshape(-1, loadings.shape[2]), self.noise_variance_
+
+    def _with_mean_changed(self, change):
+        other = copy.copy(self)
+        other.mean_coef_ = (self.mean_coef_ + change).astype(self.mean_coef_.dtype)
+        return other
+
+    # -- log densities
 
     def _scores(self, rows):
         decoder = self._decoder

@@ -1,5 +1,6 @@
 """Labels removed by a polynomial in each bin."""
 
+import copy
 from numbers import Integral
 
 import numpy as np
@@ -10,6 +11,7 @@ from ..decomposition import ProbabilisticPCA
 from ..utils import uncertain
 from ..utils.arrays import power_of_two
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ._adaptation import Adaptable
 from ._conditioned import ConditionedTransformer
 from ._factor_analysis_decoder import ROWS, Decoder
 from ._incomplete import observed_scores, regress
@@ -20,7 +22,7 @@ from ._scores import Scores
 MAX_DEGREE, MAX_COMPONENTS = 4, 50
 
 
-class PolyDisentangler(ConditionedTransformer):
+class PolyDisentangler(Adaptable, ConditionedTransformer):
     """Disentangle by regressing away a polynomial of the labels, bin by bin.
 
     What the polynomial leaves of a spectrum is reduced to its principal components.
@@ -227,15 +229,32 @@ class PolyDisentangler(ConditionedTransformer):
         """Variance of a bin in the unit of the fit, and never 0."""
         return max(self.noise_variance_ / self._scale**2, 1e-9 * self._variance.max())
 
+    def _gaussian(self):
+        """Return loadings of the population, and the noise, in units of X."""
+        size = np.sqrt(np.maximum(self._variance - self._noise, 0)) * self._scale
+        return size[:, None] * self.components_, self._noise * self._scale**2
+
+    @property
+    def _mean_polynomials(self):
+        return self._polynomials
+
+    def _mean_residuals(self, rows):
+        return rows.S - self._mean(rows.U, np.float64)
+
+    def _with_mean_changed(self, change):
+        other = copy.copy(self)
+        other.coef_ = (self.coef_ + change).astype(self.coef_.dtype)
+        return other
+
     def _scores(self, rows):
-        noise = self._noise
-        size = np.sqrt(np.maximum(self._variance - noise, 0))
-        loadings = (size[:, None] * self.components_)[None]
-        decoder = Decoder(None, loadings, np.full(loadings.shape[2], noise))
+        loadings, noise = self._gaussian()
+        loadings = loadings[None] / self._scale
+        noise = np.full(loadings.shape[2], noise / self._scale**2)
+        decoder = Decoder(None, loadings, noise)
         parts = []
         for at in gen_batches(len(rows.S), ROWS):
-            S, U, sigma, _ = rows.take(at)
-            residual = (S - self._mean(U, np.float64)) / self._scale
+            sigma = None if rows.sigma is None else rows.sigma[at]
+            residual = self._mean_residuals(rows.take(at)) / self._scale
             missing = np.isnan(residual)
             variance = None
             if sigma is not None:
@@ -243,7 +262,7 @@ class PolyDisentangler(ConditionedTransformer):
             parts.append(
                 decoder.log_density(
                     np.where(missing, 0, residual),
-                    np.ones((len(S), 1)),
+                    np.ones((len(residual), 1)),
                     variance,
                     missing,
                 )
