@@ -1,7 +1,5 @@
 """Models of spectra adapted to a survey: another mean spectrum, given the labels."""
 
-import copy
-
 import numpy as np
 from scipy.linalg import qr
 
