@@ -108,3 +108,17 @@ def test_generator_is_reproducible():
 def test_bad_parameters_are_named(params, message):
     with pytest.raises(ValueError, match=message):
         make_twin_spectra(**params)
+
+
+def test_oscillator_strengths_may_be_in_error(abundances):
+    wrong = LineFormation(0, log_gf_error=0.1)
+    lines, others = MODEL._lines, wrong._lines
+    assert_array_equal(lines["centre"], others["centre"])
+    change = others["strength"] - lines["strength"]
+    assert_allclose([change.mean(), change.std()], [0, 0.1], atol=0.01)
+    flux = [m.flux(STARS[:, :2], abundances) for m in (MODEL, wrong)]
+    assert 0.001 < np.abs(flux[1] - flux[0]).mean() < 0.02
+    data = make_twin_spectra(1, snr=None, log_gf_error=0.1, random_state=0)
+    assert data.model == wrong
+    with pytest.raises(ValueError, match="log_gf_error.*-1"):
+        make_twin_spectra(1, log_gf_error=-1)

@@ -100,6 +100,9 @@ class LineFormation:
     ----------
     seed : int, default=0
         Chooses the line list.
+    log_gf_error : float, default=0.0
+        Scatter [dex] of errors of the lines' oscillator strengths: the line list is
+        the one of the seed otherwise.
 
     Attributes
     ----------
@@ -119,6 +122,7 @@ class LineFormation:
     """
 
     seed: int = 0
+    log_gf_error: float = 0.0
 
     @property
     def element_names(self):
@@ -149,6 +153,8 @@ class LineFormation:
         damping = np.where(
             is_atom, rng.randint(1, len(_DAMPING), n), np.zeros(n, dtype=int)
         )
+        # drawn last, so that all else is the same with errors and without
+        strength = strength + self.log_gf_error * rng.normal(size=n)
         return {
             "species": species,
             "is_atom": is_atom,

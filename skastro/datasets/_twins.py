@@ -11,7 +11,9 @@ from ._line_formation import ABUNDANCES, LABELS, LineFormation
 _ROWS = 1000
 
 
-def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state=None):
+def make_twin_spectra(
+    n_pairs=1000, *, snr=100.0, line_list_seed=0, log_gf_error=0.0, random_state=None
+):
     """Generate APOGEE-like spectra of red giants in pairs of equal composition.
 
     The two stars of a pair share [Fe/H] and 17 abundances [X/Fe], of the normal
@@ -29,6 +31,9 @@ def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state
     line_list_seed : int, default=0
         Chooses the line list, apart from `random_state`: sets for training and test
         share it.
+    log_gf_error : float, default=0.0
+        Scatter [dex] of errors of the oscillator strengths, drawn with the line list:
+        spectra of the same lines from an atomic data base that is not exact.
     random_state : int, RandomState instance or None, default=None
         Draws the stars and the noise.
 
@@ -45,7 +50,7 @@ def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state
     Raises
     ------
     ValueError
-        If `n_pairs` or `snr` is not positive.
+        If `n_pairs` or `snr` is not positive, or `log_gf_error` negative.
 
     References
     ----------
@@ -64,6 +69,10 @@ def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state
         raise ValueError(
             f"`snr` must be positive, or None for spectra without noise, got {snr}."
         )
+    if not log_gf_error >= 0:
+        raise ValueError(
+            f"`log_gf_error` must be a scatter in dex, 0 or more, got {log_gf_error}."
+        )
     rng = check_random_state(random_state)
     mean, scatter = np.array(list(ABUNDANCES.values())).T
     abundances = mean + scatter * rng.normal(size=(n_pairs, len(mean)))
@@ -71,7 +80,7 @@ def make_twin_spectra(n_pairs=1000, *, snr=100.0, line_list_seed=0, random_state
     labels = np.column_stack(
         [rng.uniform(*LABELS[name], 2 * n_pairs) for name in ("teff", "logg")]
     )
-    model = LineFormation(line_list_seed)
+    model = LineFormation(line_list_seed, log_gf_error)
     X = np.empty((2 * n_pairs, len(model.wavelength)), dtype=np.float32)
     for start in range(0, len(X), _ROWS):
         part = slice(start, start + _ROWS)

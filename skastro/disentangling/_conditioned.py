@@ -10,16 +10,21 @@ from ..utils.arrays import as_matrix, power_of_two
 from ..utils.estimator import SkastroEstimator
 from ..utils.sklearn_names import Interval
 from ._labelled_rows import LabelledRows
+from ._scores import NotLearned
 
 
 class ConditionedTransformer(
-    LabelledRows, ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator
+    LabelledRows,
+    NotLearned,
+    ClassNamePrefixFeaturesOutMixin,
+    TransformerMixin,
+    SkastroEstimator,
 ):
     """Base class of transformers of spectra with known labels.
 
-    Subclasses call `_fit_rows` in `fit`, set ``_n_features_out`` and define
-    ``_encode(S, U, sigma)`` and ``_decode(Z, U)``; ``S`` are spectra, ``U`` labels as
-    numbers and ``sigma`` errors of the spectra or None.
+    Subclasses call `_fit_rows` and `_note_scores` in `fit`, set ``_n_features_out`` and
+    define ``_encode(S, U, sigma)``, ``_decode(Z, U)`` and ``_scores(rows)``; ``S`` are
+    spectra, ``U`` labels as numbers and ``sigma`` errors of the spectra or None.
     """
 
     _condition_constraints: dict = {
@@ -85,6 +90,7 @@ class ConditionedTransformer(
         rows = self._rows(X, sigma, conditions)
         known = self._known(rows)
         some = rows.take(known)
+        self._tell_of_not_learned(some)
         Z = np.full((len(rows.S), self._n_features_out), np.nan, rows.S.dtype)
         Z[known] = self._encode(some.S, some.U, some.sigma)
         return Z
@@ -184,6 +190,40 @@ class ConditionedTransformer(
 
     def _recast(self, rows, u_new):
         return self._decode(self._encode(rows.S, rows.U, rows.sigma), u_new)
+
+    def score_samples(self, X, sigma=None, conditions=None):
+        """Return the log-likelihood of each spectrum, given its labels.
+
+        A spectrum that is not like those of the fit, of another kind of star or with a
+        fault, scores much lower. Scores are to be compared among spectra with the same
+        missing bins and errors. At ``verbose=1``, `transform` says how many stars are
+        out of what was learned, of whatever bins and errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, and labels if those of `fit` were among the columns.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors; needed if `fit` had them.
+        conditions : array-like of shape (n_samples, n_conditions), default=None
+            Labels, if `fit` had them beside X.
+
+        Returns
+        -------
+        log_likelihood : ndarray of float64, of shape (n_samples,)
+            Natural logarithms of densities of the observed bins, in the units of X; 0
+            for a spectrum without any, and NaN for stars whose labels are missing.
+
+        Raises
+        ------
+        ValueError
+            If the stars do not fit the data of `fit`.
+        """
+        rows = self._rows(X, sigma, conditions)
+        known = self._known(rows)
+        scores = np.full(len(rows.S), np.nan)
+        scores[known] = self._scores(rows.take(known)).log_density
+        return scores
 
     def score(self, X, y=None, sigma=None, conditions=None):
         """Return the share of the variance of the spectra that is reconstructed.

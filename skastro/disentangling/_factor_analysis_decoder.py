@@ -4,6 +4,11 @@ from functools import cached_property
 
 import numpy as np
 
+from ._scores import Scores
+
+#: Rows at once where entries have weights of their own.
+ROWS = 128
+
 
 class Decoder:
     r"""Spectra :math:`x = A^T \phi(u) + L(u)^T z` with noise in each bin.
@@ -94,6 +99,29 @@ class Decoder:
                 None if missing is None else missing[single],
             )
         return information, linear
+
+    def log_density(self, residual, phi, variance=None, missing=None):
+        """Return the log density of spectra, with latent variables integrated out.
+
+        Parameters
+        ----------
+        residual, phi, variance, missing : ndarray
+            As of `likelihood`, in double precision.
+
+        Returns
+        -------
+        scores : Scores
+        """
+        information, linear = self.likelihood(residual, phi, variance, missing)
+        z, covariance = combine(information, linear)
+        weights = self.weights(residual.shape, variance, missing)
+        n_seen = np.count_nonzero(weights, axis=1)
+        log_weights = np.log(np.where(weights > 0, weights, 1)).sum(axis=1)
+        chi_square = np.einsum("np,np,np->n", weights, residual, residual)
+        chi_square -= (linear * z).sum(axis=1)
+        log_det = np.linalg.slogdet(covariance)[1] + log_weights
+        density = (log_det - chi_square - n_seen * np.log(2 * np.pi)) / 2
+        return Scores(density, chi_square, n_seen)
 
     def weights(self, shape, variance, missing):
         """Return inverse variances of entries, 0 where missing."""

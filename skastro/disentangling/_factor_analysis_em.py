@@ -3,12 +3,10 @@
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
-from ._factor_analysis_decoder import Decoder, combine
+from ._factor_analysis_decoder import ROWS, Decoder, combine
 from ._factor_analysis_frame import simplest_frame
 from ._factor_analysis_labels import Likelihood, mixture
 
-#: Rows at once where entries have weights of their own.
-ROWS = 128
 #: Smallest noise of a bin, in units of its variance.
 FLOOR = 1e-7
 #: Passes in which latents are made white by the sample, whatever its scatter.
@@ -254,10 +252,14 @@ class ConditionalEM:
         H = pairs.T @ self._weighted(covariance).reshape(-1, k * k)
         return H.reshape(b, b, k, k).transpose(0, 2, 1, 3).reshape(b * k, b * k)
 
-    def _update_noise(self, squares, known, weight, spread):
+    @property
+    def n_fitted(self):
+        """Number of coefficients of each bin that are left after shrinking."""
         b, k = self.phi.shape[1], self.k
-        n_fitted = self.phi_mean.shape[1] + self.rank * np.maximum(b + k - self.rank, 0)
-        share = np.maximum(1 - n_fitted / np.maximum(self.n_observed, 1), 0.1)
+        return self.phi_mean.shape[1] + self.rank * np.maximum(b + k - self.rank, 0)
+
+    def _update_noise(self, squares, known, weight, spread):
+        share = np.maximum(1 - self.n_fitted / np.maximum(self.n_observed, 1), 0.1)
         seen = weight > 0
         noise = np.where(seen, (squares / share - known) / np.where(seen, weight, 1), 0)
         noise = np.maximum(noise + spread, self.floor)

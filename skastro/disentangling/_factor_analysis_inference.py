@@ -1,15 +1,19 @@
 """What a fitted factor analysis says of stars."""
 
+import copy
+
 import numpy as np
+from sklearn.utils import gen_batches
 
 from ..utils import uncertain
+from ._adaptation import Adaptable
 from ._conditioned import ConditionedTransformer, explained
-from ._factor_analysis_decoder import Decoder, combine
-from ._factor_analysis_em import ROWS
+from ._factor_analysis_decoder import ROWS, Decoder, combine
 from ._factor_analysis_labels import STEPS, Likelihood, UncertainLabels, mixture
+from ._scores import Scores
 
 
-class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
+class FactorInference(uncertain.UncertainVectorsOut, Adaptable, ConditionedTransformer):
     """Latent variables, spectra at other labels, and scores.
 
     Base class of conditional factor analysis, whose `fit` sets the decoder, the
@@ -80,6 +84,7 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
             If labels are far outside the range of training.
         """
         rows = self._rows(X, sigma, conditions, condition_sigma)
+        self._tell_of_not_learned(rows)
         dtype = rows.S.dtype
         if not self.with_covariance:
             star, _, weight, z, covariance = self._posterior(rows, 1.0)
@@ -125,6 +130,40 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
         if star is not None:
             z, _ = mixture(z, covariance, star, weight, len(rows.S))
         return self._decode(z, u_new).astype(rows.S.dtype, copy=False)
+
+    def score_samples(self, X, sigma=None, conditions=None, condition_sigma=None):
+        """Return the log-likelihood of each spectrum, given its labels.
+
+        A spectrum that is not like those of the fit, of another kind of star or with a
+        fault, scores much lower. Scores are to be compared among spectra with the same
+        missing bins and errors. At ``verbose=1``, `transform` says how many stars are
+        out of what was learned, of whatever bins and errors.
+
+        Parameters
+        ----------
+        X : array-like of shape (n_samples, n_features)
+            Spectra, and labels if those of `fit` were among the columns.
+        sigma : array-like of shape (n_samples, n_features), default=None
+            1-sigma errors; needed if `fit` had them.
+        conditions : array-like of shape (n_samples, n_conditions), default=None
+            Labels, if `fit` had them beside X.
+        condition_sigma : array-like of shape (n_samples, n_conditions), default=None
+            1-sigma errors of labels.
+
+        Returns
+        -------
+        log_likelihood : ndarray of float64, of shape (n_samples,)
+            Natural logarithms of densities of the observed bins, in the units of X; 0
+            for a spectrum without any. Labels that are missing or have errors are
+            integrated over.
+
+        Raises
+        ------
+        ValueError
+            If the stars do not fit the data of `fit`.
+        """
+        rows = self._rows(X, sigma, conditions, condition_sigma)
+        return self._scores(rows).log_density
 
     def score(self, X, y=None, sigma=None, conditions=None, condition_sigma=None):
         """Return the share of the variance of the spectra that is reconstructed.
@@ -243,7 +282,7 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
         """
         decoder = self._decoder
         unseen = np.isnan(decoder.mean[0])
-        star, U, weight = self._nodes(rows, decoder, unseen, precision)
+        star, U, weight, _ = self._nodes(rows, decoder, unseen, precision)
         k = self.n_components_
         z, covariance = np.empty((len(U), k)), np.empty((len(U), k, k))
         dtype = np.result_type(rows.S.dtype, self.loadings_.dtype)
@@ -259,9 +298,12 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
         return star, U, weight, z, covariance
 
     def _nodes(self, rows, decoder, unseen, precision):
-        """Return whose labels are which, where some are integrated over."""
+        """Return whose labels are which, where some are integrated over.
+
+        And the log densities of the spectra of such stars, NaN of others.
+        """
         if rows.U_sigma is None and not np.isnan(rows.U).any():
-            return None, rows.U, None
+            return None, rows.U, None, None
         complete = Decoder(np.nan_to_num(decoder.mean), decoder.loadings, decoder.noise)
 
         def spectra(stars):
@@ -276,7 +318,65 @@ class FactorInference(uncertain.UncertainVectorsOut, ConditionedTransformer):
         )
         star, U, weight = labels.nodes(likelihood, STEPS)
         low, high = self.condition_range_.T
-        return star, low + (U + 1) / 2 * (high - low), weight
+        U = low + (U + 1) / 2 * (high - low)
+        return star, U, weight, labels.log_evidence
+
+    # -- the mean spectrum of a survey
+
+    @property
+    def _mean_polynomials(self):
+        return self._mean_terms
+
+    def _mean_residuals(self, rows):
+        phi_mean, _ = self._phi(rows.U, np.float64)
+        return rows.S - phi_mean @ self.mean_coef_
+
+    def _gaussian(self):
+        loadings = self.loadings_.astype(np.float64)
+        return loadings.reshape(-1, loadings.shape[2]), self.noise_variance_
+
+    def _with_mean_changed(self, change):
+        other = copy.copy(self)
+        other.mean_coef_ = (self.mean_coef_ + change).astype(self.mean_coef_.dtype)
+        return other
+
+    # -- log densities
+
+    def _scores(self, rows):
+        decoder = self._decoder
+        unseen = np.isnan(decoder.mean[0])
+        exact = Decoder(
+            np.nan_to_num(decoder.mean).astype(np.float64),
+            decoder.loadings.astype(np.float64),
+            decoder.noise.astype(np.float64),
+        )
+        parts = [
+            self._scores_at_once(rows.take(at), exact, unseen)
+            for at in gen_batches(len(rows.S), ROWS)
+        ]
+        return Scores.of_parts(parts, self._unit)
+
+    def _scores_at_once(self, rows, decoder, unseen):
+        rows = rows._replace(S=rows.S.astype(np.float64))
+        star, U, weight, evidence = self._nodes(rows, decoder, unseen, 1.0)
+        nodes = []
+        for at in gen_batches(len(U), ROWS):
+            phi_mean, phi = self._phi(U[at], np.float64)
+            S, missing, variance = self._block(
+                rows, at if star is None else star[at], unseen
+            )
+            residual = np.where(missing, 0, S - phi_mean @ decoder.mean)
+            nodes.append(decoder.log_density(residual, phi, variance, missing))
+        scores = Scores.of_parts(nodes, 1.0)
+        if star is None:
+            return scores
+        n = len(rows.S)
+        first = np.searchsorted(star, np.arange(n))
+        return Scores(
+            np.where(np.isnan(evidence), scores.log_density[first], evidence),
+            np.bincount(star, weight * scores.chi_square, n),
+            scores.n_seen[first],
+        )
 
     def _decode(self, Z, U):
         decoder, dtype = self._decoder, self.loadings_.dtype

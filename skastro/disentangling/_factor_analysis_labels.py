@@ -178,6 +178,9 @@ class UncertainLabels:
         Stars with as many uncertain labels, as ``(stars, roots)``: indices of shape
         (m,) and square roots of their covariances, of shape (m, n_labels, d). Labels
         are ``mean + root @ x`` with standard normal x.
+    log_evidence : ndarray of shape (n_stars,)
+        Log density of each spectrum, with labels integrated out, once `nodes` has been
+        called; NaN of stars that have all their labels.
     """
 
     def __init__(self, mean, covariance):
@@ -191,6 +194,7 @@ class UncertainLabels:
             self.groups.append((stars, roots))
             self.peaks.append(None)
         self.certain = n_uncertain == 0
+        self.log_evidence = np.full(len(mean), np.nan)
 
     def nodes(self, likelihood, n_steps):
         """Return labels that stand for those that stars may have.
@@ -226,8 +230,11 @@ class UncertainLabels:
                 at = x[:, None] + np.matmul(points, spread.transpose(0, 2, 1))
                 log_weight = np.log(base) + np.square(points).sum(axis=1) / 2
                 log_weight = log_weight + block.log_densities(at)
-                log_weight -= log_weight.max(axis=1, keepdims=True)
-                w = np.exp(log_weight)
+                highest = log_weight.max(axis=1, keepdims=True)
+                w = np.exp(log_weight - highest)
+                evidence = np.log(w.sum(axis=1)) + highest[:, 0] + block.log_norm()
+                evidence += np.linalg.slogdet(spread)[1]
+                self.log_evidence[stars[rows]] = evidence
                 star.append(np.repeat(stars[rows], len(points)))
                 labels.append(block.labels(at).reshape(-1, self.mean.shape[1]))
                 weight.append((w / w.sum(axis=1, keepdims=True)).ravel())
@@ -301,6 +308,12 @@ class Block:
         value = (linear * z).sum(axis=1) - square + log_det
         density = (value - np.square(x).sum(axis=1)) / 2
         return density, (phi, residual, response, weighted, z, covariance)
+
+    def log_norm(self):
+        """Return what `at` leaves out of log densities, the same for all labels."""
+        seen = self.weights > 0
+        weights = np.where(seen, self.weights / (2 * np.pi), 1).astype(np.float64)
+        return np.log(weights).sum(axis=1) / 2
 
     def log_densities(self, x):
         """Return log densities at nodes x of shape (m, n_nodes, d)."""

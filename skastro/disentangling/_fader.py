@@ -101,7 +101,8 @@ class FaderDisentangler(AdversarialDisentangler):
     random_state : int, RandomState instance or None, default=None
         Seed of weights, batches, noise and held-out stars.
     verbose : int, default=0
-        1 shows a progress bar.
+        1 shows a progress bar, and logs how many of the stars that `transform` is given
+        are out of what was learned.
 
     Attributes
     ----------
@@ -119,6 +120,13 @@ class FaderDisentangler(AdversarialDisentangler):
         variable given a spectrum, at most 1, so that v (1 - v) is that of its mean
         among stars of one true value, and 0.2 is for what the fit leaves. The unit
         matrix where the autoencoder is not variational.
+    residual_scatter_ : ndarray of shape (n_bins,)
+        Standard deviation of what the reconstruction leaves of each bin, beside
+        `sigma`, that `score_samples` compares residuals with.
+    lowest_score_ : float
+        What counts as learned: a star's log-likelihood less its expectation, in
+        standard deviations, that all but 1 in 1,000 stars of the fit exceed. Of other
+        stars the expectation is lower by what a fit gains on its own.
     latent_scatter_ : ndarray of shape (n_components,) or None
         Typical standard deviation of each latent variable, if variational.
     condition_indices_, spectrum_indices_ : ndarray of int

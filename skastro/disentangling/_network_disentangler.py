@@ -15,6 +15,7 @@ from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ._conditioned import ConditionedTransformer
 from ._network_inputs import ResidualComponents, ScaledBins
 from ._polynomials import degree_for
+from ._scores import Scores, few_rows, independent, scatter_beside
 
 #: Rows that pass a network at once.
 ROWS = 4096
@@ -99,7 +100,8 @@ class AdversarialDisentangler(LongFit, ConditionedTransformer):
         """
         from ._network_training import saved_seed, train
 
-        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
+        rows = self._fit_rows(X, y, sigma, conditions)
+        S, U, sigma, _ = rows
         seed, kept = saved_seed(self.checkpoint)
         if seed is None or self.random_state is not None:
             seed = draw_seed(self.random_state)
@@ -123,9 +125,9 @@ class AdversarialDisentangler(LongFit, ConditionedTransformer):
         x = np.concatenate(
             [
                 self._inputs.encode(
-                    S[rows], labels[rows], None if sigma is None else sigma[rows]
+                    S[at], labels[at], None if sigma is None else sigma[at]
                 ).astype(np.float32)
-                for rows in gen_batches(len(S), ROWS)
+                for at in gen_batches(len(S), ROWS)
             ]
         )
         tensors = x, labels.astype(np.float32)
@@ -155,6 +157,10 @@ class AdversarialDisentangler(LongFit, ConditionedTransformer):
         self.n_iter_ = len(self.net_.history)
         self.loss_curve_ = self.net_.history[:, "train_loss"]
         self._set_metric(*tensors)
+        rows = few_rows(rows.take(train_rows))
+        self.residual_scatter_ = scatter_beside(self._residuals(rows), rows.sigma)
+        n_fitted = self._inputs.n_polynomials + self._n_features_out
+        self._note_scores(rows, n_fitted / len(S[train_rows]))
         return self
 
     def _choose_components(self, S):
@@ -285,6 +291,18 @@ class AdversarialDisentangler(LongFit, ConditionedTransformer):
             x = self._inputs.encode(S[rows], labels, errors)
             Z[rows] = self._in_parts(encode, x, labels.astype(x.dtype))[0]
         return Z
+
+    def _residuals(self, rows):
+        return (rows.S - self._reconstructed(rows)).astype(np.float64)
+
+    def _scores(self, rows):
+        parts = []
+        for at in gen_batches(len(rows.S), ROWS):
+            some = rows.take(at)
+            parts.append(
+                independent(self._residuals(some), self.residual_scatter_, some.sigma)
+            )
+        return Scores.of_parts(parts, 1.0)
 
     def _decode(self, Z, U):
         decode = self._module(Z.dtype).decode

@@ -20,6 +20,7 @@ class ScaledBins:
     """
 
     scatter = None
+    n_polynomials = 0
 
     def __init__(self, slope, offset):
         self.slope, self.offset = slope, offset
@@ -126,6 +127,11 @@ class ResidualComponents:
         self.scatter = np.maximum(deviations, 1e-3)
         return self
 
+    @property
+    def n_polynomials(self):
+        """Number of polynomials of each bin."""
+        return len(self.coef)
+
     def _complete(self, S, phi, random_state):
         """Find components of complete spectra; return variances, total and noise."""
         n_samples, n_bins = S.shape
@@ -179,8 +185,10 @@ class ResidualComponents:
         else:
             if sigma is not None:
                 sigma = sigma / S.dtype.type(self.scale)
+            # of as many components as bins there is none, and weights need some
+            noise = max(self.noise_variance, 1e-9 * self.prior.max() / uncertain.WIDE)
             scores = observed_scores(
-                residuals, self.components, self.noise_variance, self.prior, sigma
+                residuals, self.components, noise, self.prior, sigma
             )
         return (scores / self.unit).astype(S.dtype, copy=False)
 

@@ -1,24 +1,28 @@
 """Labels removed by a polynomial in each bin."""
 
+import copy
 from numbers import Integral
 
 import numpy as np
 from sklearn.decomposition import PCA
-from sklearn.utils import check_random_state
+from sklearn.utils import check_random_state, gen_batches
 
 from ..decomposition import ProbabilisticPCA
 from ..utils import uncertain
 from ..utils.arrays import power_of_two
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
+from ._adaptation import Adaptable
 from ._conditioned import ConditionedTransformer
+from ._factor_analysis_decoder import ROWS, Decoder
 from ._incomplete import observed_scores, regress
 from ._polynomials import OrthonormalPolynomials, degree_for
+from ._scores import Scores
 
 #: What "auto" allows.
 MAX_DEGREE, MAX_COMPONENTS = 4, 50
 
 
-class PolyDisentangler(ConditionedTransformer):
+class PolyDisentangler(Adaptable, ConditionedTransformer):
     """Disentangle by regressing away a polynomial of the labels, bin by bin.
 
     What the polynomial leaves of a spectrum is reduced to its principal components.
@@ -42,6 +46,9 @@ class PolyDisentangler(ConditionedTransformer):
     n_components : int or "auto", default="auto"
         Number of principal components of the residuals. "auto" is 50, but not more
         than a third of the stars, or than bins.
+    verbose : int, default=0
+        1 logs how many of the stars that `transform` is given are out of what was
+        learned.
     random_state : int, RandomState instance or None, default=None
         For the randomised solver that `sklearn.decomposition.PCA` takes for large data,
         and for the start of `ProbabilisticPCA`.
@@ -58,6 +65,10 @@ class PolyDisentangler(ConditionedTransformer):
     noise_variance_ : float
         Mean variance of a bin of the residuals beside the components, and beside
         `sigma`.
+    lowest_score_ : float
+        What counts as learned: a star's log-likelihood less its expectation, in
+        standard deviations, that all but 1 in 1,000 stars of the fit exceed. Of other
+        stars the expectation is lower by what a fit gains on its own.
     degree_ : int
         Degree of the polynomial.
     latent_metric_ : ndarray of shape (n_components, n_components)
@@ -105,6 +116,7 @@ class PolyDisentangler(ConditionedTransformer):
             Interval(Integral, 1, None, closed="left"),
             StrOptions({"auto"}),
         ],
+        "verbose": ["verbose"],
         "random_state": ["random_state"],
     }
 
@@ -114,11 +126,13 @@ class PolyDisentangler(ConditionedTransformer):
         *,
         degree="auto",
         n_components="auto",
+        verbose=0,
         random_state=None,
     ):
         self.condition_columns = condition_columns
         self.degree = degree
         self.n_components = n_components
+        self.verbose = verbose
         self.random_state = random_state
 
     @_fit_context(prefer_skip_nested_validation=True)
@@ -146,7 +160,8 @@ class PolyDisentangler(ConditionedTransformer):
             If labels are missing, uncertain or constant, X says nothing, or there is
             too little data.
         """
-        S, U, sigma, _ = self._fit_rows(X, y, sigma, conditions)
+        rows = self._fit_rows(X, y, sigma, conditions)
+        S, U, sigma, _ = rows
         n, p = S.shape
         k = self.n_components
         if k == "auto":
@@ -170,7 +185,9 @@ class PolyDisentangler(ConditionedTransformer):
             coef = phi.T @ S / n
             rng = check_random_state(self.random_state)
             pca = PCA(k, random_state=rng).fit(S - phi @ coef)
-            components, noise = pca.components_, float(pca.noise_variance_)
+            # scikit-learn's is the mean of as many directions as there are stars
+            noise = pca.noise_variance_ * (min(n, p) - k) / max(p - k, 1)
+            components, noise = pca.components_, float(noise)
         else:
             if sigma is not None:
                 sigma = sigma / S.dtype.type(self._scale)
@@ -186,6 +203,7 @@ class PolyDisentangler(ConditionedTransformer):
         self._variance = np.asarray(pca.explained_variance_, dtype=np.float64)
         self._n_features_out = len(self.components_)
         self.latent_metric_ = np.eye(self._n_features_out)
+        self._note_scores(rows, (phi.shape[1] + k) / n)
         return self
 
     def _of_incomplete(self, k, residuals, sigma):
@@ -200,12 +218,56 @@ class PolyDisentangler(ConditionedTransformer):
         residuals = S - self._mean(U, S.dtype)
         if sigma is None and not np.isnan(residuals).any():
             return residuals @ self.components_.T
-        s = self._scale
-        noise = max(self.noise_variance_ / s**2, 1e-9 * self._variance.max())
+        s, noise = self._scale, self._noise
         prior = uncertain.WIDE * np.maximum(self._variance, noise)
         if sigma is not None:
             sigma = sigma / s
         return s * observed_scores(residuals / s, self.components_, noise, prior, sigma)
+
+    @property
+    def _noise(self):
+        """Variance of a bin in the unit of the fit, and never 0."""
+        return max(self.noise_variance_ / self._scale**2, 1e-9 * self._variance.max())
+
+    def _gaussian(self):
+        """Return loadings of the population, and the noise, in units of X."""
+        size = np.sqrt(np.maximum(self._variance - self._noise, 0)) * self._scale
+        return size[:, None] * self.components_, self._noise * self._scale**2
+
+    @property
+    def _mean_polynomials(self):
+        return self._polynomials
+
+    def _mean_residuals(self, rows):
+        return rows.S - self._mean(rows.U, np.float64)
+
+    def _with_mean_changed(self, change):
+        other = copy.copy(self)
+        other.coef_ = (self.coef_ + change).astype(self.coef_.dtype)
+        return other
+
+    def _scores(self, rows):
+        loadings, noise = self._gaussian()
+        loadings = loadings[None] / self._scale
+        noise = np.full(loadings.shape[2], noise / self._scale**2)
+        decoder = Decoder(None, loadings, noise)
+        parts = []
+        for at in gen_batches(len(rows.S), ROWS):
+            sigma = None if rows.sigma is None else rows.sigma[at]
+            residual = self._mean_residuals(rows.take(at)) / self._scale
+            missing = np.isnan(residual)
+            variance = None
+            if sigma is not None:
+                variance = np.square(sigma / self._scale, dtype=np.float64)
+            parts.append(
+                decoder.log_density(
+                    np.where(missing, 0, residual),
+                    np.ones((len(residual), 1)),
+                    variance,
+                    missing,
+                )
+            )
+        return Scores.of_parts(parts, self._scale)
 
     def _decode(self, Z, U):
         return Z @ self.components_ + self._mean(U, Z.dtype)

@@ -49,6 +49,11 @@ class OrthonormalPolynomials:
         self._inverse = np.linalg.inv(triangle * np.sign(np.diag(triangle))[:, None])
         return self
 
+    @property
+    def degrees(self):
+        """Total degree of each polynomial; those of lower degree come first."""
+        return self._features.powers_[self._kept].sum(axis=1)
+
     def _design(self, U):
         return self._features.transform(U)[:, self._kept]
 

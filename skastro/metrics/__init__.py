@@ -12,6 +12,7 @@ from ._doppelganger import (
 )
 from ._emulation import error_factor
 from ._model_comparison import ModelComparison
+from ._recast import RecastErrors, recast_errors
 from ._retrieval import log_evidence_scorer
 from ._twins import (
     n_false_twins,
@@ -23,6 +24,7 @@ from ._twins import (
 __all__ = [
     "DoppelgangerRates",
     "ModelComparison",
+    "RecastErrors",
     "SimulationBasedCalibration",
     "compare_models",
     "component_mae",
@@ -33,6 +35,7 @@ __all__ = [
     "intra_inter_distances",
     "log_evidence_scorer",
     "match_components",
+    "recast_errors",
     "simulation_based_calibration",
     "n_false_twins",
     "twin_recovery_curve",
