@@ -85,7 +85,12 @@ def peers(n_train):
         # fully connected layers of StarNet's size (Fabbro et al. 2018)
         found["MLPRegressor(256, 128)"] = make_pipeline(
             StandardScaler(),
-            MLPRegressor((256, 128), early_stopping=True, random_state=0, max_iter=60),
+            MLPRegressor(
+                hidden_layer_sizes=(256, 128),
+                early_stopping=True,
+                random_state=0,
+                max_iter=60,
+            ),
         )
     return found
 
@@ -175,12 +180,16 @@ def main():
     """Run all, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--quick", action="store_true", help="500 stars, no peers")
+    parser.add_argument("--stars", type=int, nargs="+", default=[2000, 10_000])
     arguments = parser.parse_args()
     if arguments.quick:
         rows = simulated(500, with_peers=False, spoiled=False)
     else:
-        rows = simulated(2000, with_peers=True, spoiled=True)
-        rows += simulated(10_000, with_peers=True, spoiled=False)
+        rows = [
+            row
+            for n in arguments.stars
+            for row in simulated(n, with_peers=True, spoiled=n <= 2000)
+        ]
     header = [
         "model",
         "training stars",
