@@ -356,6 +356,28 @@ def test_map_survives_a_kill(tmp_path, sampler, n_objects):
         ).fit(X, y + 1)
 
 
+def test_points_stay_until_the_result_is_on_the_disk(monkeypatch, tmp_path):
+    def full(*arguments, **more):
+        raise OSError("no space left on device")
+
+    def run():
+        prior = ParameterSpace({"a": Uniform(-5, 5)})
+        retrieval = BayesianRetrieval(
+            lambda theta, X: theta @ X.T, prior, sigma=0.3, n_live_points=60,
+            log_dir=tmp_path, random_state=0, objects="columns",
+        )  # fmt: skip
+        return retrieval.fit([[1.0], [2.0]], [[1.0, 3.0], [2.0, 6.0]])
+
+    points = tmp_path / "objects" / "nested-0000000" / "results" / "points.hdf5"
+    with monkeypatch.context() as patch:
+        patch.setattr("skastro.retrieval._sampling.write_posteriors", full)
+        with pytest.raises(OSError, match="no space"):
+            run()
+    assert points.exists()
+    run()
+    assert not points.parent.parent.exists()
+
+
 def test_unreadable_points_start_again(gaussian, tmp_path):
     X, y, sigma, prior, _ = gaussian
     seen = np.isfinite(y[:, 0])

@@ -308,9 +308,10 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
             yield objects, _read(path, solver.prior)
 
     def nested_task(i):
-        own = None if folder is None else folder / f"nested-{i:07d}"
+        name = f"object-{i:07d}"
+        own = None if folder is None else _points_of(folder / f"{name}.npz")
         arguments = (solver, problems[i], object_seeds[i], own, n_samples)
-        return f"object-{i:07d}", [i], _nested, arguments
+        return name, [i], _nested, arguments
 
     def blocks():
         """Tasks of objects that are sampled by tables."""
@@ -358,7 +359,10 @@ def solve(solver, problems, *, sampler, seed, n_samples, n_jobs, log_dir, step):
 
 
 def _kept(path, objects, function, arguments):
-    """Do a task, and write what it finds before it counts as done."""
+    """Do a task, and write what it finds before it counts as done.
+
+    The points of a nested run go after that: a kill must not leave half of them.
+    """
     found = function(*arguments)
     if path is not None:
         runs = [
@@ -366,6 +370,8 @@ def _kept(path, objects, function, arguments):
             for outcome in found
         ]
         write_posteriors(path, [outcome.posterior for outcome in found], runs=runs)
+        if function is _nested:
+            shutil.rmtree(_points_of(path), ignore_errors=True)
         return objects, path
     return objects, found
 
@@ -378,12 +384,14 @@ def _read(path, space):
     ]
 
 
+def _points_of(path):
+    """Return the folder of the points of a nested run whose result is at a path."""
+    return path.with_name(path.stem.replace("object", "nested"))
+
+
 def _nested(solver, problem, seed, log_dir, n_samples):
-    """Sample one of many objects by nested sampling; tidy up after it."""
-    outcome = solver.one(problem, seed, log_dir, n_samples=n_samples)
-    if log_dir is not None:
-        shutil.rmtree(log_dir, ignore_errors=True)
-    return [outcome]
+    """Sample one of many objects by nested sampling."""
+    return [solver.one(problem, seed, log_dir, n_samples=n_samples)]
 
 
 def _alike(objects, seeds):
