@@ -69,6 +69,7 @@ class Components:
         self.signal = signal
         #: square root of the covariance of what labels do not tell of the components
         self.misfit = np.zeros((spectra.shape[1], 0))
+        self._products = {}
 
     def set_misfit(self, covariance):
         """Take the covariance of what labels do not tell of the components."""
@@ -103,13 +104,24 @@ class Components:
             np.copyto(weight, 0, where=missing)
         square = np.einsum("ij,ij,ij->i", weight, left, left, dtype=np.float64)
         linear = ((weight * left) @ spectra).astype(float)
+        if variance is None:
+            return _of_gaps(missing, spectra), linear, square
         if k <= _MOST_PAIRS:
-            products = weight @ pairs(spectra)
+            products = weight @ self._pairs(dtype)
             return symmetric(products.astype(float), k), linear, square
         information = np.empty((len(block), k, k))
         for own, row in zip(information, weight, strict=True):
             own[:] = spectra.T @ (row[:, None] * spectra)
         return information, linear, square
+
+    def _pairs(self, dtype):
+        """Return products of spectra, made once."""
+        if dtype not in self._products:
+            self._products[dtype] = pairs(self.spectra.astype(dtype))
+        return self._products[dtype]
+
+    def __getstate__(self):
+        return self.__dict__ | {"_products": {}}
 
     def _unit(self, dtype):
         return np.sqrt(self.noise.typical).astype(dtype)
@@ -129,6 +141,20 @@ class Components:
         mean = _solve(wide, b)
         n_observed = np.count_nonzero(~missing, axis=1)
         return Evidence(constant, linear, precision, mean, n_observed)
+
+
+def _of_gaps(missing, spectra):
+    """Return the information of entries of unit weight, of those that are there."""
+    k = spectra.shape[1]
+    information = np.empty((len(missing), k, k))
+    for own, gaps in zip(information, missing, strict=True):
+        if 2 * np.count_nonzero(gaps) < len(gaps):  # what the gaps take away
+            lost = spectra[gaps]
+            own[:] = np.eye(k) - lost.T @ lost
+        else:
+            seen = spectra[~gaps]
+            own[:] = seen.T @ seen
+    return information
 
 
 def _times(matrices, rows):

@@ -1,9 +1,12 @@
 """How a model of spectra given labels is learned."""
 
+from functools import partial
+
 import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 from ._evidence import Components
+from ._held_out import TEST_STARS, HeldOutTests, some_of
 from ._inference import LabelInference, covariances
 from ._moments import N_FOLDS, Noise, accumulate, first_noise, new_noise
 from ._responses import Responses, least_squares
@@ -16,20 +19,15 @@ from ._selection import (
 )
 from ._terms import LabelPolynomials, blocks_of
 
-#: Sweeps over the blocks of responses in a pass.
-_SWEEPS = 3
 #: Components of least variance, in units of the noise, and their number at most.
 _LEAST_SIGNAL, _MOST_COMPONENTS = 0.1, 64
 #: Components of the residuals at most, and stars that they are sought in.
 _MOST_RESIDUAL, _RESIDUAL_STARS = 30, 4000
-#: Stars that errors are calibrated on at most, and at least, for each label.
-_TEST_STARS, _TEST_STARS_PER_LABEL = 2000, 8
-#: Half of a normal distribution's 68.3 % interval, and stars that a label's own
-#: calibration is worth against that of all.
-_ONE_SIGMA, _POOLED_STARS = 0.6827, 50
+#: Share of the stars, with the best known labels, that tell the noise at first.
+_BEST_KNOWN = 0.1
 
 
-class LabelFit:
+class LabelFit(HeldOutTests):
     """A fit in progress.
 
     Parameters
@@ -82,7 +80,7 @@ class LabelFit:
             before = self.responses.coef
             gram = self.moments.gram.sum(axis=0)
             linear = self.moments.linear.sum(axis=0)
-            self.responses.fit(gram, linear, self._variance(), _SWEEPS)
+            self.responses.fit(gram, linear, self._variance())
             if exact:
                 self._new_noise()
             change = self._change(before, gram)
@@ -103,7 +101,15 @@ class LabelFit:
         self.noise = None if data.sigma is None else first_noise(data)
         linear = fixed_terms(polynomials, 1, self.windowed)
         allowed = self._allowed(linear.powers)
-        self.energy = label_energy(data, self.mean, u, linear, allowed, self.noise)
+        energy_of = partial(
+            label_energy, data, self.mean, u, linear, allowed, self.noise
+        )
+        self.energy = energy_of()
+        if len(self.loose):  # again, of stars whose guessed labels are no noise
+            unknown = self._unknown()
+            number = max(int(_BEST_KNOWN * data.n_rows), 5 * len(linear))
+            number = min(number, data.n_rows)
+            self.energy = energy_of(unknown <= np.sort(unknown)[number - 1])
         self.strong = strong_labels(self.energy, self.windowed)
         if auto:
             self.terms = auto_terms(polynomials, self.strong, data.n_rows)
@@ -111,7 +117,7 @@ class LabelFit:
             self.terms = fixed_terms(polynomials, degree, self.windowed)
         start = np.zeros((len(self.terms), len(self.mean)))
         self.moments = accumulate(
-            data, self.mean, self.terms(u), None, start, self.noise
+            data, self.mean, self.terms(u), None, start, self.noise, self._worth()
         )
         if not settings.shrinkage and len(self.terms) >= data.n_rows:
             raise ValueError(
@@ -119,6 +125,20 @@ class LabelFit:
                 f" `degree`={degree}; lower it, or set shrinkage=True."
             )
         self._start_noise()
+
+    def _unknown(self):
+        """Return chi2, a pixel, of what is not known of the labels of each star."""
+        covariance = self.frame.matrix @ self.covariance @ self.frame.matrix.T
+        chi2 = np.einsum("nkk,k->n", covariance, np.maximum(self.energy, 0))
+        return chi2 / len(self.mean)
+
+    def _worth(self):
+        """Return weights of stars, as far as their labels are known without spectra.
+
+        A star whose temperature is guessed would say that spectra hardly change with
+        it, and that pixels are noisy; with equal weights it takes many passes to undo.
+        """
+        return 1 / (1 + self._unknown()) ** 2 if len(self.loose) else None
 
     def _start_noise(self):
         """Take the variance that least squares leave, where stars are enough."""
@@ -129,7 +149,7 @@ class LabelFit:
         if self.noise is not None:
             return
         variance = total / 2
-        if self.data.n_rows >= 2 * p:
+        if moments.n_stars >= 2 * p:
             gram, linear = moments.gram.sum(axis=0), moments.linear.sum(axis=0)
             coef, used = least_squares(gram, linear, self._allowed(self.terms.powers))
             left = np.maximum(moments.count - used, 0.1 * moments.count)
@@ -208,8 +228,9 @@ class LabelFit:
     def _infer_loose_labels(self):
         """Let spectra tell of labels that are missing or have errors."""
         self._decode()
-        models = [(self.components, self.coef)] * N_FOLDS
-        self._set_misfit(models, _some(self.data.n_rows, _TEST_STARS))
+        if self.spread_known:  # else what is not known of labels would be misfit
+            models = [(self.components, self.coef)] * N_FOLDS
+            self._set_misfit(models, some_of(self.data.n_rows, TEST_STARS))
         known = self.precision * np.nan_to_num(self.v)
         prior = self.frame.prior_precision
         loose = np.zeros(self.data.n_rows, bool)
@@ -285,7 +306,7 @@ class LabelFit:
         """Add what residuals of different pixels have in common."""
         settings, n, m = self.settings, self.data.n_rows, len(self.mean)
         stars = np.zeros(n, bool)
-        stars[_some(n, _RESIDUAL_STARS)] = True
+        stars[some_of(n, _RESIDUAL_STARS)] = True
         phi = self._expected_terms()
         unit = np.sqrt(self.noise.typical)
         left = np.empty((stars.sum(), m), np.float32)
@@ -322,100 +343,7 @@ class LabelFit:
         signal = np.concatenate([self.components.signal, np.maximum(variance - 1, 0.1)])
         self._set_components(spectra, signal)
 
-    # -- tests on stars that were not seen
-
-    def _test(self):
-        """Measure misfit and calibrate errors on stars that a fit has not seen."""
-        settings, (n, d) = self.settings, self.v.shape
-        self.error_scale = np.ones(d)
-        stars = _some(n, _TEST_STARS)
-        enough = n >= max(40, _TEST_STARS_PER_LABEL * d, 2 * len(self.terms))
-        models = [(self.components, self.coef)] * N_FOLDS
-        wanted = settings.residual_components != 0 or settings.calibrate
-        if enough and wanted:
-            models = [self._without(fold) for fold in range(N_FOLDS)]
-        self._set_misfit(models, stars)
-        if enough and settings.calibrate:
-            for components, _ in models:
-                components.misfit = self.components.misfit
-            self._calibrate(models, stars)
-
-    def _without(self, fold):
-        """Return components and their coefficients, of a fit without some stars."""
-        moments = self.moments
-        responses = self.responses.without(
-            moments.gram.sum(axis=0) - moments.gram[fold],
-            moments.linear.sum(axis=0) - moments.linear[fold],
-            self._variance(),
-            _SWEEPS,
-        )
-        spectra = self._spectra_of(responses)
-        components = Components(spectra, self.mean, self.noise, self.components.signal)
-        return components, self._coef_of(responses, spectra)
-
-    def _set_misfit(self, models, stars):
-        """Measure the covariance of components that labels do not predict."""
-        if self.settings.residual_components == 0:
-            return
-        k = self.components.spectra.shape[1]
-        total, count = np.zeros((k, k)), 0
-        for fold, own, block, missing, variance in self._tested(stars):
-            seen = np.count_nonzero(~missing, axis=1) >= min(2 * k, len(self.mean))
-            if not seen.any():
-                continue
-            components, coef = models[fold]
-            A, b, _ = components.project(
-                block[seen], missing[seen], None if variance is None else variance[seen]
-            )
-            inverse = np.linalg.inv(A + 1e-9 * np.eye(k))
-            inverse = np.broadcast_to(inverse, (len(b), k, k))
-            expected = self.terms(self.frame.coordinates(self.expected[own[seen]]))
-            away = np.einsum("nij,nj->ni", inverse, b) - expected @ coef
-            total += away.T @ away - inverse.sum(axis=0)
-            count += len(away)
-        if not count:
-            return
-        variance, axes = np.linalg.eigh(total / count)
-        edge = 2 * np.sqrt(k / count) + k / count
-        variance = np.where(variance > edge, variance, 0)
-        self.components.set_misfit((axes * variance) @ axes.T)
-
-    def _tested(self, stars):
-        """Iterate over the spectra of some stars, fold by fold."""
-        chosen = np.zeros(self.data.n_rows, bool)
-        chosen[stars] = True
-        for rows, block, missing, variance in self.data.blocks():
-            place = np.arange(rows.start, rows.stop)
-            for fold in range(N_FOLDS):
-                own = np.flatnonzero(chosen[rows] & (place % N_FOLDS == fold))
-                if len(own):
-                    errors = None if variance is None else variance[own]
-                    yield fold, place[own], block[own], missing[own], errors
-
-    def _calibrate(self, models, stars):
-        """Scale errors so that they hold as many labels as they should."""
-        d = self.v.shape[1]
-        prior, linear = self.prior()
-        deviations = []
-        for fold, own, block, missing, variance in self._tested(stars):
-            components, coef = models[fold]
-            inference = self._inference(coef, self.inference.start)
-            evidence = components.evidence(block, missing, variance)
-            v, information, _ = inference.solve(evidence, prior, linear)
-            error2 = np.einsum("nii->ni", covariances(information))
-            precision = self.precision[own]
-            known = precision > 0
-            error2 = error2 + 1 / np.where(known, precision, 1)
-            away = np.abs(v - self.v[own]) / np.sqrt(error2)
-            deviations.append(np.where(known, away, np.nan))
-        deviations = np.concatenate(deviations)
-        pooled = np.nanquantile(deviations, _ONE_SIGMA)
-        for k in range(d):
-            own = deviations[~np.isnan(deviations[:, k]), k]
-            if len(own):
-                weight = len(own) / (len(own) + _POOLED_STARS)
-                scale = max(np.quantile(own, _ONE_SIGMA), 1e-3)
-                self.error_scale[k] = scale**weight * max(pooled, 1e-3) ** (1 - weight)
+    # -- what else is known
 
     def prior(self):
         """Return the precision of the prior of scaled labels, and its mean times it."""
@@ -434,10 +362,3 @@ def _diagonal(rows):
 def _parts(rows, size=256):
     for start in range(0, len(rows), size):
         yield rows[start : start + size]
-
-
-def _some(n, most):
-    """Return rows, evenly among the folds; all if there are few."""
-    if n <= most:
-        return np.arange(n)
-    return np.sort(np.random.RandomState(0).permutation(n)[:most])  # noqa: NPY002

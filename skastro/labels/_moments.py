@@ -47,6 +47,8 @@ class Moments:
         Sum of weights of the entries of a pixel.
     scoring : tuple of ndarray of shape (n_pixels,), or None
         With errors: squared weighted residuals, inverse variances, and their squares.
+    n_stars : float
+        How many stars of full worth say as much.
     """
 
     gram: np.ndarray
@@ -56,6 +58,7 @@ class Moments:
     square: np.ndarray
     count: np.ndarray
     scoring: tuple | None
+    n_stars: float
 
     def take(self, terms):
         """Return the sums of some of the terms."""
@@ -75,7 +78,7 @@ class Moments:
         return np.maximum(self.square - self.weight * gain, 0)
 
 
-def accumulate(data, mean, phi, spread, responses, noise):
+def accumulate(data, mean, phi, spread, responses, noise, worth=None):
     """Pass over the training stars.
 
     Parameters
@@ -94,6 +97,8 @@ def accumulate(data, mean, phi, spread, responses, noise):
         as these are.
     noise : Noise or None
         At hand; None for a first pass without errors.
+    worth : ndarray of shape (n_samples,) or None
+        Weight of each star; all are equal by default.
 
     Returns
     -------
@@ -105,7 +110,7 @@ def accumulate(data, mean, phi, spread, responses, noise):
     linear = np.zeros((N_FOLDS, p, m))
     square, count, heaviest = np.zeros(m), np.zeros(m), np.zeros(m)
     scoring = None if data.sigma is None else tuple(np.zeros((3, m)))
-    total = 0.0
+    total, n_stars = 0.0, 0.0
     for rows, block, missing, variance in data.blocks():
         terms = phi[rows]
         left = block - mean.astype(block.dtype)
@@ -121,6 +126,9 @@ def accumulate(data, mean, phi, spread, responses, noise):
             scoring[1][:] += inverse.sum(axis=0, dtype=np.float64)
             np.square(inverse, out=inverse)
             scoring[2][:] += inverse.sum(axis=0, dtype=np.float64)
+        if worth is not None:
+            star = star * worth[rows]
+        n_stars += len(star) if worth is None else worth[rows].sum()
         heavy = star[:, None].astype(block.dtype) * weight
         count += heavy.sum(axis=0, dtype=np.float64)
         np.maximum(heaviest, weight.max(axis=0), out=heaviest)
@@ -148,7 +156,7 @@ def accumulate(data, mean, phi, spread, responses, noise):
         square += mean_weight * of_labels
         if scoring is not None:
             scoring[0][:] += of_labels * scoring[2] / max(total, 1e-300)
-    return Moments(gram, linear, weight, responses, square, count, scoring)
+    return Moments(gram, linear, weight, responses, square, count, scoring, n_stars)
 
 
 def _weights(missing, variance, noise):

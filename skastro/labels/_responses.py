@@ -11,6 +11,8 @@ import numpy as np
 
 #: Scales of the prior; with 0, a pixel does not respond at all.
 SCALES = np.array([0, 1e-3, 1e-2, 0.1, 1, 10, 100])
+#: Sweeps over the blocks in a fit.
+_SWEEPS = 3
 #: A hundredth of a pixel, in each of the shares.
 _TINY = 1e-12
 
@@ -87,7 +89,7 @@ class Responses:
         self.coef = np.zeros(allowed.shape)
         self.used = np.zeros(allowed.shape[1])
 
-    def fit(self, gram, linear, variance, n_sweeps, update=True):
+    def fit(self, gram, linear, variance, update=True):
         """Fit to sums over stars.
 
         Parameters
@@ -96,8 +98,6 @@ class Responses:
         linear : ndarray of shape (n_terms, n_pixels)
         variance : ndarray of shape (n_pixels,)
             Of the noise of an entry.
-        n_sweeps : int
-            Over all blocks.
         update : bool, default=True
             Whether priors are fitted too.
 
@@ -111,7 +111,7 @@ class Responses:
         unit = np.sqrt(variance)
         coef, linear = self.coef / unit, linear / unit
         told = gram @ coef
-        for _ in range(n_sweeps):
+        for _ in range(_SWEEPS):
             used = np.zeros(len(unit))
             for block, prior in zip(self.blocks, self.priors, strict=True):
                 pixels = _where(self.allowed[block[0]])
@@ -130,11 +130,11 @@ class Responses:
         self.coef, self.used = coef * unit, used
         return self.coef
 
-    def without(self, gram, linear, variance, n_sweeps):
+    def without(self, gram, linear, variance):
         """Return the responses that other sums give, with the priors at hand."""
         other = Responses(self.blocks, self.allowed, self.shrinkage)
         other.priors, other.coef = self.priors, self.coef
-        return other.fit(gram, linear, variance, n_sweeps, update=False)
+        return other.fit(gram, linear, variance, update=False)
 
 
 def _where(mask):

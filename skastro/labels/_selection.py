@@ -13,6 +13,8 @@ _LADDER = ((6, 3), (5, 2), (4, 2), (3, 1), (2, 1), (1, 0))
 MAX_DEGREE, STARS_PER_TERM, STARS_PER_STRONG_TERM = 6, 8, 25
 #: Mean chi2 by which spectra change with a strong label.
 _STRONG = 300.0
+#: Passes of least squares, where pixels are missing.
+_PASSES = 3
 
 
 def fixed_terms(polynomials, degree, windowed):
@@ -21,7 +23,7 @@ def fixed_terms(polynomials, degree, windowed):
     return Terms(polynomials, products(d, degree, polynomials.allowed, windowed))
 
 
-def label_energy(data, mean, u, terms, allowed, noise):
+def label_energy(data, mean, u, terms, allowed, noise, worth=None):
     """Return by how much spectra change with each label, in chi2 for its scatter.
 
     Parameters
@@ -34,16 +36,19 @@ def label_energy(data, mean, u, terms, allowed, noise):
         The linear ones.
     allowed : ndarray of bool, of shape (n_terms, n_pixels)
         Which may act on which pixel.
+    worth : ndarray of shape (n_samples,) or None
+        Weights of stars.
 
     Returns
     -------
     energy : ndarray of shape (n_labels,)
         Less what noise gives.
     """
-    start = np.zeros(allowed.shape)
-    moments = accumulate(data, mean, terms(u), None, start, noise)
-    gram, linear = moments.gram.sum(axis=0), moments.linear.sum(axis=0)
-    coef, used = least_squares(gram, linear, allowed)
+    coef, phi = np.zeros(allowed.shape), terms(u)
+    for _ in range(1 if data.complete else _PASSES):  # gaps are filled by the last one
+        moments = accumulate(data, mean, phi, None, coef, noise, worth)
+        gram, linear = moments.gram.sum(axis=0), moments.linear.sum(axis=0)
+        coef, used = least_squares(gram, linear, allowed)
     square = moments.square_of(coef) + 1e-8 * moments.square + np.finfo(float).tiny
     left = np.maximum(moments.count - used, 0.1 * moments.count)
     chi2 = (coef**2 / (square / np.maximum(left, 1e-300))).sum(axis=1)
