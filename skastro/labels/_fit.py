@@ -6,7 +6,8 @@ import numpy as np
 from sklearn.utils.extmath import randomized_svd
 
 from ._evidence import Components
-from ._held_out import TEST_STARS, HeldOutTests, some_of
+from ._frame import EXACT
+from ._held_out import HeldOutTests
 from ._inference import LabelInference, covariances
 from ._moments import N_FOLDS, Noise, accumulate, first_noise, new_noise
 from ._responses import Responses, least_squares
@@ -23,6 +24,8 @@ from ._terms import LabelPolynomials, blocks_of
 _LEAST_SIGNAL, _MOST_COMPONENTS = 0.1, 64
 #: Components of the residuals at most, and stars that they are sought in.
 _MOST_RESIDUAL, _RESIDUAL_STARS = 30, 4000
+#: Stars that the misfit is measured on in the course of a fit.
+_MISFIT_STARS = 400
 #: Share of the stars, with the best known labels, that tell the noise at first.
 _BEST_KNOWN = 0.1
 
@@ -52,10 +55,12 @@ class LabelFit(HeldOutTests):
         self.v, self.precision, self.frame = v, precision, frame
         self.windows, self.settings, self.bounds = windows, settings, bounds
         self.windowed = ~windows.all(axis=1)
-        self.loose = np.flatnonzero((precision < 1e8).any(axis=1))
-        self.expected, self.covariance = frame.given(v, precision)
-        known = (precision >= 1e8).all(axis=1)
-        self.expected[known] = v[known]
+        self.loose = np.flatnonzero((precision < EXACT).any(axis=1))
+        self.told, self.told_covariance = frame.given(v, precision)
+        known = (precision >= EXACT).all(axis=1)
+        self.told[known] = v[known]
+        self.expected, self.covariance = self.told.copy(), self.told_covariance.copy()
+        self._before = None  # responses of the pass before
         self.spread_known = False  # whether spectra have told of the loose labels yet
         self._phi = None  # expected terms, until labels are known better
 
@@ -77,7 +82,7 @@ class LabelFit(HeldOutTests):
                     self._infer_loose_labels()
                 if not exact:
                     self._pass()
-            before = self.responses.coef
+            before, self._before = self.responses.coef, self.responses.coef
             gram = self.moments.gram.sum(axis=0)
             linear = self.moments.linear.sum(axis=0)
             self.responses.fit(gram, linear, self._variance())
@@ -106,10 +111,9 @@ class LabelFit(HeldOutTests):
         )
         self.energy = energy_of()
         if len(self.loose):  # again, of stars whose guessed labels are no noise
-            unknown = self._unknown()
             number = max(int(_BEST_KNOWN * data.n_rows), 5 * len(linear))
-            number = min(number, data.n_rows)
-            self.energy = energy_of(unknown <= np.sort(unknown)[number - 1])
+            best = np.argsort(self._unknown(), kind="stable")[:number]
+            self.energy = energy_of(np.isin(np.arange(data.n_rows), best))
         self.strong = strong_labels(self.energy, self.windowed)
         if auto:
             self.terms = auto_terms(polynomials, self.strong, data.n_rows)
@@ -128,7 +132,7 @@ class LabelFit(HeldOutTests):
 
     def _unknown(self):
         """Return chi2, a pixel, of what is not known of the labels of each star."""
-        covariance = self.frame.matrix @ self.covariance @ self.frame.matrix.T
+        covariance = self.frame.matrix @ self.told_covariance @ self.frame.matrix.T
         chi2 = np.einsum("nkk,k->n", covariance, np.maximum(self.energy, 0))
         return chi2 / len(self.mean)
 
@@ -172,7 +176,7 @@ class LabelFit(HeldOutTests):
             self.mean,
             self._expected_terms(),
             self._spread if self.spread_known else None,
-            self.responses.coef,
+            self.moments.ahead(self.responses.coef, self._before),
             self.noise,
         )
         self._new_noise()
@@ -184,9 +188,13 @@ class LabelFit(HeldOutTests):
         )
 
     def _change(self, before, gram):
-        """Return the mean chi2 of a star by which predicted spectra have changed."""
+        """Return the mean chi2 of a star by which predicted spectra change.
+
+        Where few stars have a pixel, there is more to come than the last step.
+        """
         step = self.responses.coef - before
         squares = np.einsum("tj,tj->j", step, gram @ step) / self._variance()
+        squares /= np.clip(self.moments.pace, 1 / self.data.n_rows, 1)
         return float(squares.sum() / self.data.n_rows)
 
     # -- labels that are missing or have errors
@@ -228,9 +236,13 @@ class LabelFit(HeldOutTests):
     def _infer_loose_labels(self):
         """Let spectra tell of labels that are missing or have errors."""
         self._decode()
-        if self.spread_known:  # else what is not known of labels would be misfit
+        if self.settings.residual_components != 0:
+            self._add_residual_components()
             models = [(self.components, self.coef)] * N_FOLDS
-            self._set_misfit(models, some_of(self.data.n_rows, TEST_STARS))
+            self._set_misfit(models, self._best_known(_MISFIT_STARS))
+        inference = self._inference(
+            self.coef, self.inference.start, self._training_bounds()
+        )
         known = self.precision * np.nan_to_num(self.v)
         prior = self.frame.prior_precision
         loose = np.zeros(self.data.n_rows, bool)
@@ -243,7 +255,7 @@ class LabelFit(HeldOutTests):
             evidence = self.components.evidence(
                 block[own], missing[own], None if variance is None else variance[own]
             )
-            v, information, _ = self.inference.solve(
+            v, information, _ = inference.solve(
                 evidence,
                 prior + _diagonal(self.precision[stars]),
                 prior @ self.frame.centre + known[stars],
@@ -294,19 +306,29 @@ class LabelFit(HeldOutTests):
         away = self.expected - self.frame.centre
         matrix = within.T @ within / len(phi) + np.eye(len(signal))
         start = np.linalg.solve(matrix, within.T @ away / len(phi))
-        self.inference = self._inference(self.coef, start)
+        self.inference = self._inference(self.coef, start, self.bounds)
 
     def _coef_of(self, responses, spectra):
         return (responses / np.sqrt(self.noise.typical)) @ spectra
 
-    def _inference(self, coef, start):
-        return LabelInference(self.frame, self.terms, coef, self.bounds, start)
+    def _inference(self, coef, start, bounds):
+        return LabelInference(self.frame, self.terms, coef, bounds, start)
+
+    def _training_bounds(self):
+        """Return bounds that hold all labels that are known, and their errors."""
+        margin = np.nanmax(self.v, axis=0) - np.nanmin(self.v, axis=0)
+        return np.array(
+            [
+                np.minimum(self.bounds[0], np.nanmin(self.v, axis=0) - margin / 4),
+                np.maximum(self.bounds[1], np.nanmax(self.v, axis=0) + margin / 4),
+            ]
+        )
 
     def _add_residual_components(self):
         """Add what residuals of different pixels have in common."""
         settings, n, m = self.settings, self.data.n_rows, len(self.mean)
         stars = np.zeros(n, bool)
-        stars[some_of(n, _RESIDUAL_STARS)] = True
+        stars[self._best_known(_RESIDUAL_STARS)] = True
         phi = self._expected_terms()
         unit = np.sqrt(self.noise.typical)
         left = np.empty((stars.sum(), m), np.float32)

@@ -1,16 +1,23 @@
 """What a fit of labels learns from stars that a part of it has not seen."""
 
 import numpy as np
+from scipy.optimize import brentq
 
 from ._evidence import Components
+from ._frame import EXACT
 from ._inference import covariances
-from ._moments import N_FOLDS
+from ._misfit import Residuals, fit_misfit
+from ._moments import N_FOLDS, accumulate
 
 #: Stars that errors are calibrated on at most, and at least, for each label.
-TEST_STARS, _TEST_STARS_PER_LABEL = 2000, 8
+_TEST_STARS, _TEST_STARS_PER_LABEL = 2000, 8
 #: Half of a normal distribution's 68.3 % interval, and stars that a label's own
 #: calibration is worth against that of all.
 _ONE_SIGMA, _POOLED_STARS = 0.6827, 50
+#: What is left of a star's own part in its responses, and passes at most for that.
+_LEFT, _MOST_PASSES = 0.05, 6
+#: Share of the stars among which those with the best known labels are sought.
+_BEST_KNOWN = 0.25
 
 
 class HeldOutTests:
@@ -20,56 +27,70 @@ class HeldOutTests:
         """Measure misfit and calibrate errors on stars that a fit has not seen."""
         settings, (n, d) = self.settings, self.v.shape
         self.error_scale = np.ones(d)
-        stars = some_of(n, TEST_STARS)
         enough = n >= max(40, _TEST_STARS_PER_LABEL * d, 2 * len(self.terms))
         models = [(self.components, self.coef)] * N_FOLDS
         wanted = settings.residual_components != 0 or settings.calibrate
         if enough and wanted:
             models = [self._without(fold) for fold in range(N_FOLDS)]
-        self._set_misfit(models, stars)
+        if settings.residual_components != 0:
+            self._set_misfit(models, self._best_known(_TEST_STARS))
         if enough and settings.calibrate:
             for components, _ in models:
                 components.misfit = self.components.misfit
-            self._calibrate(models, stars)
+            self._calibrate(models, some_of(n, _TEST_STARS))
+
+    def _best_known(self, number):
+        """Return some stars, of those whose labels are known best without spectra."""
+        unknown = self._unknown()
+        known = np.flatnonzero(unknown <= 2 * np.quantile(unknown, _BEST_KNOWN))
+        return known[some_of(len(known), number)]
 
     def _without(self, fold):
-        """Return components and their coefficients, of a fit without some stars."""
-        moments = self.moments
-        responses = self.responses.without(
-            moments.gram.sum(axis=0) - moments.gram[fold],
-            moments.linear.sum(axis=0) - moments.linear[fold],
-            self._variance(),
-        )
-        spectra = self._spectra_of(responses)
+        """Return components and their coefficients, of a fit without some stars.
+
+        Where entries have different weights, sums over the stars are about responses
+        that all stars have told, and are taken again until these are forgotten.
+        """
+        moments, coef, before = self.moments, self.responses.coef, self.responses.coef
+        others = np.arange(self.data.n_rows) % N_FOLDS != fold
+        remembered = np.median(1 - moments.pace)
+        passes = np.log(_LEFT) / np.log(np.clip(remembered, 1e-3, 1 - 1e-3))
+        for number in range(1 + min(int(passes), _MOST_PASSES)):
+            if number:
+                moments = accumulate(
+                    self.data,
+                    self.mean,
+                    self._expected_terms(),
+                    self._spread if self.spread_known else None,
+                    moments.ahead(coef, before),
+                    self.noise,
+                    others,
+                )
+            before = coef
+            coef = self.responses.without(
+                moments.gram.sum(axis=0) - moments.gram[fold],
+                moments.linear.sum(axis=0) - moments.linear[fold],
+                self.noise.typical / moments.weight,
+                coef,
+            )
+        spectra = self._spectra_of(coef)
         components = Components(spectra, self.mean, self.noise, self.components.signal)
-        return components, self._coef_of(responses, spectra)
+        return components, self._coef_of(coef, spectra)
 
     def _set_misfit(self, models, stars):
         """Measure the covariance of components that labels do not predict."""
-        if self.settings.residual_components == 0:
-            return
-        k = self.components.spectra.shape[1]
-        total, count = np.zeros((k, k)), 0
+        residuals = Residuals(self.components.spectra.shape[1])
+        start, bounds = self.inference.start, self._training_bounds()
         for fold, own, block, missing, variance in self._tested(stars):
-            seen = np.count_nonzero(~missing, axis=1) >= min(2 * k, len(self.mean))
-            if not seen.any():
-                continue
             components, coef = models[fold]
-            A, b, _ = components.project(
-                block[seen], missing[seen], None if variance is None else variance[seen]
+            information, linear, _ = components.project(block, missing, variance)
+            expected, slopes = self._inference(coef, start, bounds).predict(
+                self.told[own]
             )
-            inverse = np.linalg.inv(A + 1e-9 * np.eye(k))
-            inverse = np.broadcast_to(inverse, (len(b), k, k))
-            expected = self.terms(self.frame.coordinates(self.expected[own[seen]]))
-            away = np.einsum("nij,nj->ni", inverse, b) - expected @ coef
-            total += away.T @ away - inverse.sum(axis=0)
-            count += len(away)
-        if not count:
-            return
-        variance, axes = np.linalg.eigh(total / count)
-        edge = 2 * np.sqrt(k / count) + k / count
-        variance = np.where(variance > edge, variance, 0)
-        self.components.set_misfit((axes * variance) @ axes.T)
+            loose = np.isin(own, self.loose).any()
+            covariance = self.told_covariance[own] if loose else None
+            residuals.add(information, linear, expected, slopes, covariance)
+        self.components.set_misfit(fit_misfit(residuals))
 
     def _tested(self, stars):
         """Iterate over the spectra of some stars, fold by fold."""
@@ -85,28 +106,56 @@ class HeldOutTests:
 
     def _calibrate(self, models, stars):
         """Scale errors so that they hold as many labels as they should."""
-        d = self.v.shape[1]
         prior, linear = self.prior()
-        deviations = []
+        away, own_error2, given_error2 = [], [], []
         for fold, own, block, missing, variance in self._tested(stars):
             components, coef = models[fold]
-            inference = self._inference(coef, self.inference.start)
+            inference = self._inference(coef, self.inference.start, self.bounds)
             evidence = components.evidence(block, missing, variance)
             v, information, _ = inference.solve(evidence, prior, linear)
-            error2 = np.einsum("nii->ni", covariances(information))
-            precision = self.precision[own]
-            known = precision > 0
-            error2 = error2 + 1 / np.where(known, precision, 1)
-            away = np.abs(v - self.v[own]) / np.sqrt(error2)
-            deviations.append(np.where(known, away, np.nan))
-        deviations = np.concatenate(deviations)
-        pooled = np.nanquantile(deviations, _ONE_SIGMA)
-        for k in range(d):
-            own = deviations[~np.isnan(deviations[:, k]), k]
-            if len(own):
-                weight = len(own) / (len(own) + _POOLED_STARS)
-                scale = max(np.quantile(own, _ONE_SIGMA), 1e-3)
-                self.error_scale[k] = scale**weight * max(pooled, 1e-3) ** (1 - weight)
+            precision, told = self.precision[own], self.v[own]
+            within = (told >= self.bounds[0]) & (told <= self.bounds[1])
+            seen = (evidence.n_observed > 0)[:, None]
+            tested = (precision > 0) & within & seen
+            away.append(np.where(tested, np.abs(v - told), np.nan))
+            own_error2.append(np.einsum("nii->ni", covariances(information)))
+            given_error2.append(
+                np.where(precision < EXACT, 1 / np.maximum(precision, 1e-300), 0)
+            )
+        away, own_error2, given_error2 = (
+            np.concatenate(part) for part in (away, own_error2, given_error2)
+        )
+        pooled = _scale_of(away, own_error2, given_error2)
+        for k in range(away.shape[1]):
+            own = _scale_of(away[:, k], own_error2[:, k], given_error2[:, k])
+            number = np.count_nonzero(~np.isnan(away[:, k]))
+            weight = number / (number + _POOLED_STARS)
+            self.error_scale[k] = own**weight * pooled ** (1 - weight)
+
+
+def _scale_of(away, own_error2, given_error2):
+    """Return what errors of labels are to be multiplied by.
+
+    Parameters
+    ----------
+    away : ndarray
+        Absolute differences of found and given labels, NaN where these are not known.
+    own_error2, given_error2 : ndarray of the same shape
+        Squared errors of what was found and of what was given.
+    """
+    known = ~np.isnan(away)
+    if not known.any():
+        return 1.0
+    away, own, given = away[known], own_error2[known], given_error2[known]
+
+    def too_small(log_scale):
+        error = np.sqrt(np.exp(2 * log_scale) * own + given)
+        return np.quantile(away / error, _ONE_SIGMA) - 1
+
+    low, high = np.log(1e-3), np.log(1e3)
+    if too_small(low) <= 0:
+        return 1e-3
+    return 1e3 if too_small(high) >= 0 else float(np.exp(brentq(too_small, low, high)))
 
 
 def some_of(n, most):

@@ -70,7 +70,7 @@ class LabelRegressor(
         lies within them that a fit without them has not seen.
     max_iter : int, default=15
         Passes at most.
-    tol : float, default=0.5
+    tol : float, default=0.1
         The fit ends when a pass changes the predicted spectra of the training stars
         by less than this :math:`\chi^2`, a star.
     batch_size : int, default=512
@@ -194,7 +194,7 @@ class LabelRegressor(
         label_windows=None,
         calibrate=True,
         max_iter=15,
-        tol=0.5,
+        tol=0.1,
         batch_size=512,
         verbose=0,
     ):

@@ -8,6 +8,8 @@ import numpy as np
 N_FOLDS = 4
 #: Weight of an entry beside the typical one of its star and its pixel, at most.
 _HEAVIEST = 4.0
+#: Mean weight of a pixel's entries, over the largest, below which steps are careful.
+_HALF = 0.5
 
 
 @dataclass
@@ -45,6 +47,10 @@ class Moments:
         Weighted sum of squares of what they leave.
     count : ndarray of shape (n_pixels,)
         Sum of weights of the entries of a pixel.
+    entries : ndarray of shape (n_pixels,)
+        Their number.
+    pace : ndarray of shape (n_pixels,)
+        How much of the way to their least squares a pass takes responses, at least.
     scoring : tuple of ndarray of shape (n_pixels,), or None
         With errors: squared weighted residuals, inverse variances, and their squares.
     n_stars : float
@@ -57,6 +63,8 @@ class Moments:
     responses: np.ndarray
     square: np.ndarray
     count: np.ndarray
+    entries: np.ndarray
+    pace: np.ndarray
     scoring: tuple | None
     n_stars: float
 
@@ -68,6 +76,15 @@ class Moments:
             linear=self.linear[:, terms],
             responses=self.responses[terms],
         )
+
+    def ahead(self, responses, before):
+        """Return responses further on in the direction of the last step.
+
+        Where few stars have a pixel, a pass goes a small part of the way; this is the
+        momentum of Nesterov's method for the least curvature that there may be.
+        """
+        root = np.sqrt(np.where(self.pace < _HALF, self.pace, 1))
+        return responses + (1 - root) / (1 + root) * (responses - before)
 
     def square_of(self, responses):
         """Return the weighted sum of squares of what other responses leave."""
@@ -108,7 +125,7 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
     gram = np.zeros((N_FOLDS, p, p))
     loose = np.zeros((N_FOLDS, p, p))
     linear = np.zeros((N_FOLDS, p, m))
-    square, count, heaviest = np.zeros(m), np.zeros(m), np.zeros(m)
+    square, count, entries, heaviest = np.zeros((4, m))
     scoring = None if data.sigma is None else tuple(np.zeros((3, m)))
     total, n_stars = 0.0, 0.0
     for rows, block, missing, variance in data.blocks():
@@ -116,19 +133,19 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
         left = block - mean.astype(block.dtype)
         np.copyto(left, 0, where=missing)
         left -= terms.astype(block.dtype) @ responses.astype(block.dtype)
-        star = np.ones(len(block))
+        star = np.ones(len(block)) if worth is None else worth[rows].astype(float)
+        n_stars += star.sum()
+        entries += np.count_nonzero(~missing, axis=0)
         if variance is None:
             weight = (~missing).astype(block.dtype)
         else:
-            star, weight, inverse = _weights(missing, variance, noise)
+            brightness, weight, inverse = _weights(missing, variance, noise)
+            star = star * brightness
             scored = inverse * left
             scoring[0][:] += np.einsum("ij,ij->j", scored, scored, dtype=np.float64)
             scoring[1][:] += inverse.sum(axis=0, dtype=np.float64)
             np.square(inverse, out=inverse)
             scoring[2][:] += inverse.sum(axis=0, dtype=np.float64)
-        if worth is not None:
-            star = star * worth[rows]
-        n_stars += len(star) if worth is None else worth[rows].sum()
         heavy = star[:, None].astype(block.dtype) * weight
         count += heavy.sum(axis=0, dtype=np.float64)
         np.maximum(heaviest, weight.max(axis=0), out=heaviest)
@@ -143,7 +160,8 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
             if spread is not None:
                 loose[fold] += spread(np.arange(rows.start, rows.stop)[own], star[own])
     mean_weight = count / max(total, 1e-300)
-    weight = np.maximum(mean_weight, heaviest / 2)
+    pace = np.where(count > 0, mean_weight / np.maximum(heaviest, 1e-300), 1)
+    weight = np.where(pace < _HALF, heaviest, mean_weight)
     weight[count == 0] = 1
     for fold in range(N_FOLDS):
         gram[fold] += loose[fold]
@@ -156,7 +174,18 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
         square += mean_weight * of_labels
         if scoring is not None:
             scoring[0][:] += of_labels * scoring[2] / max(total, 1e-300)
-    return Moments(gram, linear, weight, responses, square, count, scoring, n_stars)
+    return Moments(
+        gram,
+        linear,
+        weight,
+        responses,
+        square,
+        count,
+        entries,
+        pace,
+        scoring,
+        n_stars,
+    )
 
 
 def _weights(missing, variance, noise):
@@ -208,7 +237,7 @@ def new_noise(moments, noise, responses, used, floor):
     step = squares * moments.count / left - inverse
     scatter = np.maximum(noise.scatter + step / np.maximum(information, 1e-300), 0)
     # the mean inverse variance, to first order in the change of the scatter
-    per_entry = np.maximum(moments.count, 1e-300)
+    per_entry = np.maximum(moments.entries, 1e-300)
     mean = inverse / per_entry - (scatter - noise.scatter) * information / per_entry
     mean = np.clip(mean, 0.5 * inverse / per_entry, 2 * inverse / per_entry)
     return Noise(scatter, np.maximum(1 / np.maximum(mean, 1e-300), floor))

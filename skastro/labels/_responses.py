@@ -130,10 +130,10 @@ class Responses:
         self.coef, self.used = coef * unit, used
         return self.coef
 
-    def without(self, gram, linear, variance):
+    def without(self, gram, linear, variance, coef):
         """Return the responses that other sums give, with the priors at hand."""
         other = Responses(self.blocks, self.allowed, self.shrinkage)
-        other.priors, other.coef = self.priors, self.coef
+        other.priors, other.coef = self.priors, coef
         return other.fit(gram, linear, variance, update=False)
 
 
