@@ -15,8 +15,6 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import FunctionTransformer, PolynomialFeatures
 
 from skastro.labels import PUBLISHED_CANNON_PARAMETERS, LabelRegressor
-from skastro.labels._evidence import Components
-from skastro.labels._moments import Noise
 from skastro.testing import check_missing_equals_masked
 
 NAMES = ["teff", "logg", "fe_h"]
@@ -278,28 +276,6 @@ def test_missing_pixels_cost_little(lines):
         model = LabelRegressor().fit(holes, y)
         error.append(np.abs(model.predict(holes_test) - y_test).mean(axis=0))
     assert np.all(error[1] < 1.15 * error[0])
-
-
-@pytest.mark.parametrize("with_errors", [False, True])
-def test_evidence_is_the_sum_over_pixels_that_are_there(with_errors):
-    """Few gaps are taken away from all pixels, of many the rest is summed."""
-    rng = np.random.default_rng(30)
-    spectra = np.linalg.qr(rng.normal(size=(50, 4)))[0]
-    noise = Noise(rng.uniform(0, 1, 50), rng.uniform(1, 2, 50))
-    components = Components(spectra, rng.normal(size=50), noise, np.ones(4))
-    block = rng.normal(size=(6, 50))
-    missing = rng.random((6, 50)) < np.array([0, 0.02, 0.1, 0.4, 0.8, 1])[:, None]
-    variance = rng.uniform(0.5, 2, (6, 50)) if with_errors else None
-    information, linear, square = components.project(block, missing, variance)
-    weight = np.ones(50)
-    for n, seen in enumerate(~missing):
-        if with_errors:
-            weight = noise.typical / (variance[n] + noise.scatter)
-        left = ((block[n] - components.mean) / np.sqrt(noise.typical))[seen]
-        own, w = spectra[seen], weight[seen]
-        assert_allclose(information[n], (own.T * w) @ own, atol=1e-12)
-        assert_allclose(linear[n], (own.T * w) @ left, atol=1e-12)
-        assert_allclose(square[n], w @ left**2)
 
 
 def test_stars_without_a_strong_label_help(lines):

@@ -82,10 +82,10 @@ class LabelFit(HeldOutTests):
                     self._infer_loose_labels()
                 if not exact:
                     self._pass()
-            before, self._before = self.responses.coef, self.responses.coef
+            before = self._before = self.responses.path
             gram = self.moments.gram.sum(axis=0)
             linear = self.moments.linear.sum(axis=0)
-            self.responses.fit(gram, linear, self._variance())
+            self.responses.fit(gram, linear, self._variance(), self.moments.rare)
             if exact:
                 self._new_noise()
             change = self._change(before, gram)
@@ -176,7 +176,7 @@ class LabelFit(HeldOutTests):
             self.mean,
             self._expected_terms(),
             self._spread if self.spread_known else None,
-            self.moments.ahead(self.responses.coef, self._before),
+            self.moments.ahead(self.responses.path, self._before),
             self.noise,
         )
         self._new_noise()
@@ -192,9 +192,9 @@ class LabelFit(HeldOutTests):
 
         Where few stars have a pixel, there is more to come than the last step.
         """
-        step = self.responses.coef - before
+        step = self.responses.path - before
         squares = np.einsum("tj,tj->j", step, gram @ step) / self._variance()
-        squares /= np.clip(self.moments.pace, 1 / self.data.n_rows, 1)
+        squares /= np.clip(self.moments.pace, 1 / self.data.n_rows, 1) ** 2
         return float(squares.sum() / self.data.n_rows)
 
     # -- labels that are missing or have errors

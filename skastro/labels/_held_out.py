@@ -51,28 +51,31 @@ class HeldOutTests:
         Where entries have different weights, sums over the stars are about responses
         that all stars have told, and are taken again until these are forgotten.
         """
-        moments, coef, before = self.moments, self.responses.coef, self.responses.coef
+        moments, responses = self.moments, self.responses.copy()
+        before = responses.path
         others = np.arange(self.data.n_rows) % N_FOLDS != fold
-        remembered = np.median(1 - moments.pace)
-        passes = np.log(_LEFT) / np.log(np.clip(remembered, 1e-3, 1 - 1e-3))
-        for number in range(1 + min(int(passes), _MOST_PASSES)):
+        remembered = np.clip(np.median(1 - moments.pace), 1e-3, 1 - 1e-3)
+        passes = int(np.log(_LEFT) / np.log(remembered))
+        for number in range(1 + min(passes, _MOST_PASSES)):
             if number:
                 moments = accumulate(
                     self.data,
                     self.mean,
                     self._expected_terms(),
                     self._spread if self.spread_known else None,
-                    moments.ahead(coef, before),
+                    moments.ahead(responses.path, before),
                     self.noise,
                     others,
                 )
-            before = coef
-            coef = self.responses.without(
+            before = responses.path
+            responses.fit(
                 moments.gram.sum(axis=0) - moments.gram[fold],
                 moments.linear.sum(axis=0) - moments.linear[fold],
                 self.noise.typical / moments.weight,
-                coef,
+                moments.rare,
+                update=False,
             )
+        coef = responses.coef
         spectra = self._spectra_of(coef)
         components = Components(spectra, self.mean, self.noise, self.components.signal)
         return components, self._coef_of(coef, spectra)
@@ -125,12 +128,11 @@ class HeldOutTests:
         away, own_error2, given_error2 = (
             np.concatenate(part) for part in (away, own_error2, given_error2)
         )
-        pooled = _scale_of(away, own_error2, given_error2)
+        pooled, worth = _scale_of(away, own_error2, given_error2)
+        pooled = _mean_scale(pooled, 1, worth)
         for k in range(away.shape[1]):
-            own = _scale_of(away[:, k], own_error2[:, k], given_error2[:, k])
-            number = np.count_nonzero(~np.isnan(away[:, k]))
-            weight = number / (number + _POOLED_STARS)
-            self.error_scale[k] = own**weight * pooled ** (1 - weight)
+            own, worth = _scale_of(away[:, k], own_error2[:, k], given_error2[:, k])
+            self.error_scale[k] = _mean_scale(own, pooled, worth)
 
 
 def _scale_of(away, own_error2, given_error2):
@@ -142,20 +144,35 @@ def _scale_of(away, own_error2, given_error2):
         Absolute differences of found and given labels, NaN where these are not known.
     own_error2, given_error2 : ndarray of the same shape
         Squared errors of what was found and of what was given.
+
+    Returns
+    -------
+    scale : float
+    worth : float
+        Number of exact labels that would tell as much of it.
     """
     known = ~np.isnan(away)
     if not known.any():
-        return 1.0
+        return 1.0, 0.0
     away, own, given = away[known], own_error2[known], given_error2[known]
 
     def too_small(log_scale):
         error = np.sqrt(np.exp(2 * log_scale) * own + given)
         return np.quantile(away / error, _ONE_SIGMA) - 1
 
+    worth = float(((own / (own + given)) ** 2).sum())
     low, high = np.log(1e-3), np.log(1e3)
     if too_small(low) <= 0:
-        return 1e-3
-    return 1e3 if too_small(high) >= 0 else float(np.exp(brentq(too_small, low, high)))
+        return 1e-3, worth
+    if too_small(high) >= 0:
+        return 1e3, worth
+    return float(np.exp(brentq(too_small, low, high))), worth
+
+
+def _mean_scale(own, other, worth):
+    """Return a scale between one that so many stars tell and another."""
+    weight = worth / (worth + _POOLED_STARS)
+    return np.sqrt(weight * own**2 + (1 - weight) * other**2)
 
 
 def some_of(n, most):

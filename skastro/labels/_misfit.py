@@ -8,7 +8,8 @@ was observed.
 
 import numpy as np
 
-_MOST_STEPS, _SETTLED = 30, 1e-2
+#: Steps, and halvings of one; gain of the log-likelihood at which they end.
+_MOST_STEPS, _MOST_HALVINGS, _SETTLED = 20, 6, 0.1
 
 
 class Residuals:
@@ -60,6 +61,9 @@ class Residuals:
 def fit_misfit(residuals):
     """Return the covariance of highest likelihood, without what noise would give.
 
+    By steps of Fisher scoring, each entry with its own information in axes in which
+    those of the stars are about diagonal.
+
     Parameters
     ----------
     residuals : Residuals
@@ -68,27 +72,69 @@ def fit_misfit(residuals):
     -------
     covariance : ndarray of shape (k, k)
     """
-    k, n = residuals.k, residuals.n_stars
-    if not n:
-        return np.zeros((k, k))
-    M = np.eye(k)
+    k = residuals.k
+    M = np.zeros((k, k))
+    if not residuals.n_stars:
+        return M
+    value, score, information, axes = _likelihood(residuals, M)
     for _ in range(_MOST_STEPS):
-        inverse = np.linalg.inv(M)
-        total = np.zeros((k, k))
-        for information, left in zip(
-            residuals.informations, residuals.linear, strict=True
-        ):
-            spread = np.linalg.inv(inverse + information)
-            mean = (left[:, None] @ spread)[:, 0]
-            total += mean.T @ mean + spread.sum(axis=0) * (len(left) / len(spread))
-        new = total / n + 1e-9 * np.trace(total) / (n * k) * np.eye(k)
-        settled = np.abs(new - M).max() < _SETTLED * max(np.abs(M).max(), 1)
-        M = new
-        if settled:
+        step = axes @ (axes.T @ score @ axes / information) @ axes.T
+        for _ in range(_MOST_HALVINGS):
+            new = _positive(M + step)
+            found = _likelihood(residuals, new)
+            if found[0] >= value:
+                break
+            step /= 2
+        else:
+            break
+        gain, M = found[0] - value, new
+        value, score, information, axes = found
+        if gain < _SETTLED:
             break
     variance, axes = np.linalg.eigh(M)
     variance = np.where(variance > _of_noise(residuals, axes), variance, 0)
     return (axes * variance) @ axes.T
+
+
+def _likelihood(residuals, M):
+    """Return the log-likelihood, its slope, and the information about entries of M.
+
+    The latter in axes that are returned too.
+    """
+    k = residuals.k
+    variance, axes = np.linalg.eigh(M)
+    kept = variance > 0
+    root = axes[:, kept] * np.sqrt(variance[kept])
+    value, score, precisions = 0.0, np.zeros((k, k)), []
+    for information, left in zip(residuals.informations, residuals.linear, strict=True):
+        along = information @ root
+        inner = np.eye(root.shape[1]) + root.T @ along
+        gain = along @ np.linalg.inv(inner)
+        precision = information - gain @ along.transpose(0, 2, 1)  # of residuals
+        told = left @ root
+        explained = (gain @ told[..., None])[..., 0]
+        share = len(left) / len(information)
+        value -= 0.5 * share * np.linalg.slogdet(inner)[1].sum()
+        value += 0.5 * np.einsum("nr,nr->", told, _times(np.linalg.inv(inner), told))
+        away = left - explained
+        score += away.T @ away - share * precision.sum(axis=0)
+        precisions.append((precision, share))
+    total = sum(share * precision.sum(axis=0) for precision, share in precisions)
+    axes = np.linalg.eigh(total)[1]
+    own = np.zeros((k, k))
+    for precision, share in precisions:
+        diagonal = np.einsum("ki,nkl,li->ni", axes, precision, axes, optimize=True)
+        own += share * diagonal.T @ diagonal
+    return value, score, np.maximum(own, 1e-300), axes
+
+
+def _times(matrices, rows):
+    return (matrices @ rows[..., None])[..., 0]
+
+
+def _positive(M):
+    variance, axes = np.linalg.eigh((M + M.T) / 2)
+    return (axes * np.maximum(variance, 0)) @ axes.T
 
 
 def _of_noise(residuals, axes):

@@ -8,8 +8,8 @@ import numpy as np
 N_FOLDS = 4
 #: Weight of an entry beside the typical one of its star and its pixel, at most.
 _HEAVIEST = 4.0
-#: Mean weight of a pixel's entries, over the largest, below which steps are careful.
-_HALF = 0.5
+#: Mean weight of a pixel's entries, over the largest, below which it is rare.
+_RARE = 0.2
 
 
 @dataclass
@@ -39,8 +39,11 @@ class Moments:
     linear : ndarray of shape (N_FOLDS, n_terms, n_pixels)
         Of terms and spectra, as they would be if every entry had the typical weight
         of its pixel.
+    step : ndarray of shape (n_pixels,)
+        That weight: such that a step to the responses that the sums tell is safe.
     weight : ndarray of shape (n_pixels,)
-        That weight: the noise of `linear` has the variance ``noise.typical / weight``.
+        Weight of the information about a pixel: its noise has the variance
+        ``noise.typical / weight``. The same, but for rare pixels.
     responses : ndarray of shape (n_terms, n_pixels)
         Those at hand.
     square : ndarray of shape (n_pixels,)
@@ -50,7 +53,7 @@ class Moments:
     entries : ndarray of shape (n_pixels,)
         Their number.
     pace : ndarray of shape (n_pixels,)
-        How much of the way to their least squares a pass takes responses, at least.
+        Which part of the way to the end a pass takes.
     scoring : tuple of ndarray of shape (n_pixels,), or None
         With errors: squared weighted residuals, inverse variances, and their squares.
     n_stars : float
@@ -59,6 +62,7 @@ class Moments:
 
     gram: np.ndarray
     linear: np.ndarray
+    step: np.ndarray
     weight: np.ndarray
     responses: np.ndarray
     square: np.ndarray
@@ -77,22 +81,28 @@ class Moments:
             responses=self.responses[terms],
         )
 
+    @property
+    def rare(self):
+        """Whether few stars have a pixel."""
+        return self.pace < _RARE
+
     def ahead(self, responses, before):
         """Return responses further on in the direction of the last step.
 
-        Where few stars have a pixel, a pass goes a small part of the way; this is the
-        momentum of Nesterov's method for the least curvature that there may be.
+        Of rare pixels, which a pass takes a small part of the way: the momentum of
+        Nesterov's method for the least curvature that there may be.
         """
-        root = np.sqrt(np.where(self.pace < _HALF, self.pace, 1))
+        root = np.sqrt(np.where(self.rare, self.pace, 1))
         return responses + (1 - root) / (1 + root) * (responses - before)
 
     def square_of(self, responses):
         """Return the weighted sum of squares of what other responses leave."""
         gram = self.gram.sum(axis=0)
         left = self.linear.sum(axis=0) - gram @ self.responses
-        step = responses - self.responses
-        gain = np.einsum("tj,tj->j", step, 2 * left - gram @ step)
-        return np.maximum(self.square - self.weight * gain, 0)
+        way = responses - self.responses
+        gain = 2 * self.step * np.einsum("tj,tj->j", way, left)
+        gain -= self.weight * np.einsum("tj,tj->j", way, gram @ way)
+        return np.maximum(self.square - gain, 0)
 
 
 def accumulate(data, mean, phi, spread, responses, noise, worth=None):
@@ -160,14 +170,16 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
             if spread is not None:
                 loose[fold] += spread(np.arange(rows.start, rows.stop)[own], star[own])
     mean_weight = count / max(total, 1e-300)
-    pace = np.where(count > 0, mean_weight / np.maximum(heaviest, 1e-300), 1)
-    weight = np.where(pace < _HALF, heaviest, mean_weight)
-    weight[count == 0] = 1
+    rare = mean_weight < _RARE * heaviest
+    step = np.where(rare, heaviest, np.maximum(mean_weight, heaviest / 2))
+    step[count == 0] = 1
+    pace = np.where(count > 0, mean_weight / step, 1)
+    weight = np.where(rare, mean_weight, step)
     for fold in range(N_FOLDS):
         gram[fold] += loose[fold]
         if spread is not None:
             linear[fold] -= mean_weight * (loose[fold] @ responses)
-        linear[fold] /= weight
+        linear[fold] /= step
         linear[fold] += gram[fold] @ responses
     if spread is not None:
         of_labels = np.einsum("tj,tj->j", responses, loose.sum(axis=0) @ responses)
@@ -177,6 +189,7 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
     return Moments(
         gram,
         linear,
+        step,
         weight,
         responses,
         square,

@@ -86,11 +86,14 @@ class Responses:
         self.allowed = allowed
         self.shrinkage = shrinkage
         self.priors = [Prior(len(block)) for block in blocks]
-        self.coef = np.zeros(allowed.shape)
+        self.coef = self.path = np.zeros(allowed.shape)
         self.used = np.zeros(allowed.shape[1])
 
-    def fit(self, gram, linear, variance, update=True):
+    def fit(self, gram, linear, variance, rare, update=True):
         """Fit to sums over stars.
+
+        Sums are about responses at hand, `path`. Those of rare pixels go a part of the
+        way at a time, and are not shrunk on it: else they would be taken for noise.
 
         Parameters
         ----------
@@ -98,16 +101,15 @@ class Responses:
         linear : ndarray of shape (n_terms, n_pixels)
         variance : ndarray of shape (n_pixels,)
             Of the noise of an entry.
+        rare : ndarray of bool, of shape (n_pixels,)
         update : bool, default=True
             Whether priors are fitted too.
-
-        Returns
-        -------
-        coef : ndarray of shape (n_terms, n_pixels)
         """
         if not self.shrinkage:
             self.coef, self.used = least_squares(gram, linear, self.allowed)
-            return self.coef
+            self.path = self.coef
+            return
+        told_rarely = linear[:, rare]
         unit = np.sqrt(variance)
         coef, linear = self.coef / unit, linear / unit
         told = gram @ coef
@@ -128,13 +130,17 @@ class Responses:
                 told += gram[:, block] @ change
                 coef[block] += change
         self.coef, self.used = coef * unit, used
-        return self.coef
+        self.path = self.coef.copy()
+        if rare.any():
+            self.path[:, rare], _ = least_squares(
+                gram, told_rarely, self.allowed[:, rare]
+            )
 
-    def without(self, gram, linear, variance, coef):
-        """Return the responses that other sums give, with the priors at hand."""
+    def copy(self):
+        """Return the same responses, to be fitted to other sums."""
         other = Responses(self.blocks, self.allowed, self.shrinkage)
-        other.priors, other.coef = self.priors, coef
-        return other.fit(gram, linear, variance, update=False)
+        other.priors, other.coef, other.path = self.priors, self.coef, self.path
+        return other
 
 
 def _where(mask):
