@@ -137,9 +137,33 @@ def one_case(n, snr, networks):
     return rows, names
 
 
+def header(names):
+    return ["", "median", *names, "in 68 % (elements)", "pull", "fit [CPU s]"]
+
+
+def loadings(n):
+    """Return the rows of factor analysis whose loadings are of several degrees."""
+    S, u, abundances, data = stars(n, 100.0, 1)
+    S_test, u_test, a_test, _ = stars(N_TEST, 100.0, 2)
+    X, X_test = append_conditions(S, u), append_conditions(S_test, u_test)
+    names, rows = data.element_names[1:], []
+    for degree in (1, 2):
+        before = ConditionalFactorAnalysis(
+            CONDITIONS, loading_degree=degree, with_covariance=True, random_state=0
+        )
+        model = make_pipeline(before, LatentRegressor(with_covariance=True))
+        _, (fit,) = helpers.cpu_time(lambda m=model: m.fit(X, abundances[:, 1:]))
+        labels, std = model.predict(X_test, return_std=True)
+        errors = label_errors(a_test[:, 1:], labels, std, names=names)
+        rows.append(row(f"loading_degree={degree}", errors, f"{fit:.1f}"))
+        print(*rows[-1], flush=True)
+    return rows, names
+
+
 def main():
     """Run all, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("part", nargs="?", choices=("loadings",))
     parser.add_argument("--stars", type=int, nargs="+", default=[2000])
     parser.add_argument("--quick", action="store_true", help="500 stars, no networks")
     arguments = parser.parse_args()
@@ -156,11 +180,21 @@ def main():
         " CPU seconds of disentangler and regression together, with a second fit where"
         " stars were left out. Networks are those by default, on one core."
     ]
+    if arguments.part == "loadings":
+        sections = []
+        for n in arguments.stars:
+            rows, names = loadings(n)
+            title = f"## ConditionalFactorAnalysis, {n:,} training stars, SNR 100"
+            sections += [title, helpers.table(header(names), rows)]
+        helpers.write("latent_abundances_loadings", sections, "numpy", "scikit-learn")
+        return
     for n, snr, networks in cases:
         rows, names = one_case(n, snr, networks)
-        header = ["", "median", *names, "in 68 % (elements)", "pull", "fit [CPU s]"]
         title = "no noise" if snr is None else f"SNR {snr:g}"
-        sections += [f"## {n:,} training stars, {title}", helpers.table(header, rows)]
+        sections += [
+            f"## {n:,} training stars, {title}",
+            helpers.table(header(names), rows),
+        ]
     if arguments.quick:
         print(*sections, sep="\n\n")
     else:
