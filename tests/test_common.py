@@ -22,8 +22,13 @@ from skastro.disentangling import (
     PolyDisentangler,
 )
 from skastro.emulation import EmulatorRegressor
-from skastro.labels import PUBLISHED_CANNON_PARAMETERS, LabelRegressor
+from skastro.labels import (
+    PUBLISHED_CANNON_PARAMETERS,
+    LabelRegressor,
+    LatentRegressor,
+)
 from skastro.metric_learning import RSCA, NuisanceProjection
+from skastro.model_selection import CalibratedRegressor
 from skastro.molecular import (
     AbundanceEmulator,
     ChemicalModel,
@@ -161,6 +166,9 @@ INSTANCES = {
         LabelRegressor(),
         LabelRegressor(**PUBLISHED_CANNON_PARAMETERS | {"degree": 1}),
     ],
+    # with_covariance asks for numbers of columns that the checks do not give
+    "LatentRegressor": [LatentRegressor(), LatentRegressor(calibrate=False)],
+    "CalibratedRegressor": [CalibratedRegressor(LatentRegressor(), cv=3)],
     "LineMapNMF": [
         LineMapNMF(1, random_state=0),
         LineMapNMF(1, solver="hals", alpha_maps=1e-3, n_init=2, random_state=0),
@@ -198,7 +206,7 @@ INSTANCES = {
             critic_layer_sizes=(8,), n_critic=2, recast_residuals=False, **TINY_BINS
         ),
     ],
-    # with_covariance asks for numbers of columns that the checks do not give
+    # likewise
     "RSCA": [RSCA(), RSCA(1, scale_estimator="std")],
     "NuisanceProjection": [NuisanceProjection()],
     # whatever the checks take for extinctions, every star is of either kind
@@ -359,6 +367,7 @@ def test_rows_do_not_depend_on_each_other(name):
 
 
 @pytest.mark.filterwarnings("ignore:.*labels are missing")
+@pytest.mark.filterwarnings("ignore:Latent variables of .* are missing")
 @pytest.mark.parametrize("name", INSTANCES)
 def test_masked_is_missing(name):
     X, y = data(name)
@@ -380,7 +389,9 @@ def test_composes_in_pipeline_and_grid_search(name):
     grid = {
         "EmulatorRegressor": {"emulatorregressor__lr": [2.0, 1e-1]},
         "BayesianRetrieval": {"bayesianretrieval__sigma": [10.0, 2.0]},
+        "CalibratedRegressor": {"calibratedregressor__estimator__calibrate": [False]},
         "LabelRegressor": {"labelregressor__degree": [1, "auto"]},
+        "LatentRegressor": {"latentregressor__calibrate": [False, True]},
     }[name]
     search = GridSearchCV(pipeline, grid, cv=KFold(2))
     search.fit(X, y)

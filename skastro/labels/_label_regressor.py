@@ -160,6 +160,9 @@ class LabelRegressor(
     True
     """
 
+    # pipelines pass it on, with metadata routing as without
+    __metadata_request__predict = {"return_std": True, "return_cov": True}
+
     _parameter_constraints: dict = {
         "degree": [Interval(Integral, 1, 8, closed="both"), StrOptions({"auto"})],
         "shrinkage": ["boolean"],

@@ -1,6 +1,7 @@
 """The door for labels: their names, errors, windows and bounds."""
 
 import numpy as np
+from sklearn.metrics import r2_score
 
 from ..utils.arrays import names_of, plain
 from ..utils.sigma import broadcast_errors, check_error_names
@@ -201,3 +202,28 @@ def training_bounds(y, bounds, names):
             f"`label_bounds` of {names[k]!r} must rise, got {bounds[k].tolist()}."
         )
     return label_range, bounds
+
+
+def mean_r2(y, labels, sample_weight=None):
+    """Return the coefficient of determination of labels, the mean over these.
+
+    Parameters
+    ----------
+    y, labels : ndarray of shape (n_samples, n_labels)
+        True and found labels; NaN in either does not count.
+    sample_weight : array-like of shape (n_samples,), default=None
+        Weights of stars.
+
+    Returns
+    -------
+    score : float
+        NaN if no label is known of two stars.
+    """
+    weight = None if sample_weight is None else np.asarray(sample_weight)
+    scores = []
+    for true, found in zip(y.T, labels.T, strict=True):
+        known = ~np.isnan(true) & ~np.isnan(found)
+        own = None if weight is None else weight[known]
+        if known.sum() > 1:
+            scores.append(r2_score(true[known], found[known], sample_weight=own))
+    return float(np.mean(scores)) if scores else np.nan

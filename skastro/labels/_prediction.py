@@ -1,14 +1,13 @@
 """What a fitted model says of spectra and of labels."""
 
 import numpy as np
-from sklearn.metrics import r2_score
 from sklearn.utils import Bunch
 from sklearn.utils.validation import check_is_fitted
 
 from ..decomposition._ppca_rows import as_rows, row_blocks
 from ..utils.sigma import broadcast_errors, check_error_names
 from ._inference import covariances
-from ._labels import check_labels
+from ._labels import check_labels, mean_r2
 
 
 class LabelPrediction:
@@ -133,14 +132,7 @@ class LabelPrediction:
         """
         labels = self.infer(X, sigma=sigma).labels
         y, _, _ = check_labels(self, y, None, len(labels), reset=False)
-        weight = None if sample_weight is None else np.asarray(sample_weight)
-        scores = []
-        for true, found in zip(y.T, labels.T, strict=True):
-            known = ~np.isnan(true) & ~np.isnan(found)
-            own = None if weight is None else weight[known]
-            if known.sum() > 1:
-                scores.append(r2_score(true[known], found[known], sample_weight=own))
-        return float(np.mean(scores)) if scores else np.nan
+        return mean_r2(y, labels, sample_weight)
 
     def predict_spectra(self, labels):
         """Return the spectra of stars with given labels.

@@ -11,6 +11,7 @@ from ._doppelganger import (
     intra_inter_distances,
 )
 from ._emulation import error_factor
+from ._label_errors import LabelErrors, label_errors
 from ._model_comparison import ModelComparison
 from ._recast import RecastErrors, recast_errors
 from ._retrieval import log_evidence_scorer
@@ -23,6 +24,7 @@ from ._twins import (
 
 __all__ = [
     "DoppelgangerRates",
+    "LabelErrors",
     "ModelComparison",
     "RecastErrors",
     "SimulationBasedCalibration",
@@ -33,6 +35,7 @@ __all__ = [
     "doppelganger_scorer",
     "error_factor",
     "intra_inter_distances",
+    "label_errors",
     "log_evidence_scorer",
     "match_components",
     "recast_errors",
