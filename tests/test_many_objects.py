@@ -19,6 +19,7 @@ from skastro.retrieval import (
     Posteriors,
     _sampling_importance,
 )
+from skastro.retrieval._sampling import _alike
 
 
 def linear(theta, X):
@@ -65,6 +66,17 @@ def test_importance_sampling_of_linear_models(gaussian):
     pull = (retrieval.log_evidence_ - log_evidence) / retrieval.log_evidence_err_
     assert (np.abs(pull) < 5).all() and 0.3 < pull.std() < 2
     assert (retrieval.log_evidence_err_ < 0.1).all()
+
+
+def test_only_objects_that_are_alike_share_draws():
+    rng = np.random.default_rng(1)
+    alike = rng.normal(size=(200, 256, 4)) + 0.1 * rng.normal(size=(200, 1, 4))
+    apart = 0.3 * rng.normal(size=(20, 256, 4)) + rng.normal(size=(20, 1, 4))
+    groups = _alike(list(range(200)), alike)
+    assert sorted(i for group in groups for i in group) == list(range(200))
+    assert min(map(len, groups)) > 40 and max(map(len, groups)) <= 64
+    groups = _alike(list(range(20)), apart)
+    assert np.mean([len(group) for group in groups]) < 1.5
 
 
 def test_both_samplers_agree(gaussian):

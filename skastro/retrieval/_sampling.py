@@ -22,6 +22,9 @@ from ._table_sampler import TableSampler
 _FEW = 4096
 #: Objects that one task samples by tables.
 _BLOCK = 64
+#: How much more room than one posterior as many as share draws may take up: a group
+#: that takes up twice the room needs ten times the draws, and more.
+_MORE_ROOM = 1.0
 
 
 @dataclass(frozen=True)
@@ -395,20 +398,30 @@ def _nested(solver, problem, seed, log_dir, n_samples):
 
 
 def _alike(objects, seeds):
-    """Split objects into groups of similar seeds, halving at medians."""
+    """Split objects into groups of similar seeds, halving at medians.
+
+    Objects share draws as long as their posteriors together take up little more room
+    than one of them, for their number.
+    """
     if not objects:
         return []
-    features = np.array(
-        [np.concatenate([seeds[i].mean(axis=0), seeds[i].std(axis=0)]) for i in objects]
-    )
+    means = np.array([seeds[i].mean(axis=0) for i in objects])
+    deviations = np.array([seeds[i].std(axis=0) for i in objects])
+    features = np.hstack([means, deviations])
+
+    def room(members):
+        """Return the volume of all, over that of one."""
+        within = np.maximum((deviations[members] ** 2).mean(axis=0), 1e-12)
+        return np.sqrt(np.prod(1 + means[members].var(axis=0) / within))
 
     def split(members):
-        if len(members) <= CLUSTER_SIZE:
+        more = _MORE_ROOM * len(members) / CLUSTER_SIZE
+        if len(members) == 1 or (more <= _MORE_ROOM and room(members) - 1 < more):
             return [members]
         own = features[members] - features[members].mean(axis=0)
         axis = np.linalg.svd(own, full_matrices=False)[2][0]
         order = members[np.argsort(own @ axis, kind="stable")]
-        n_groups = ceil(len(members) / CLUSTER_SIZE)
+        n_groups = max(ceil(len(members) / CLUSTER_SIZE), 2)
         middle = ceil(len(members) * (n_groups // 2) / n_groups)
         return split(order[:middle]) + split(order[middle:])
 

@@ -247,8 +247,12 @@ class Sampler:
                 return draws
         # what is left goes on, with these draws among those that it looks at
         run = run.of(left).add(proposal, z, np.concatenate(lines), values)
-        run = self._look(likelihoods.of(left), run, np.arange(len(left)), rng)
-        rest = self._go_on(likelihoods.of(left), run, rng, min_ess)
+        of_left = likelihoods.of(left)
+        if 1 < len(left) and len(left) > 0.75 * n_objects:
+            rest = self._part(of_left, run, rng, min_ess)
+        else:
+            run = self._look(of_left, run, np.arange(len(left)), rng)
+            rest = self._go_on(of_left, run, rng, min_ess)
         for j, found in zip(left, rest, strict=True):
             draws[j] = found
         return draws
