@@ -1,8 +1,8 @@
 """LabelRegressor on surveys: labels after the front end, and spectra in a mapped file.
 
 Synthetic giants as a spectrograph sees them, with a continuum and in motion, go through
-a pipeline of the front end; labels are compared with those from the same spectra, with
-the same noise, normalised and at rest. And as many spectra as a survey has, in a file:
+a pipeline of the front end; labels are compared with those from the same spectra,
+normalised and at rest. And as many spectra as a survey has, in a file:
 seconds a star, and memory.
 """
 
@@ -235,7 +235,7 @@ def mapped(n, fits, folder):
 def main():
     """Run what is asked for, and write the tables."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--stars", type=int, nargs=2, default=[2000, 1000])
+    parser.add_argument("--stars", type=int, nargs=2, default=[2000, 4000])
     parser.add_argument("--snr", type=float, nargs="*", default=[100.0])
     parser.add_argument("--mapped", type=int, help="spectra in a mapped file")
     parser.add_argument("--fits", type=int, nargs="+", default=[2000, 10_000])
@@ -251,8 +251,10 @@ def main():
             f"## After the front end, signal to noise {snr:g}",
             f"{n_train:,} synthetic giants to train and {n_test:,} to test, 20 labels."
             " Continua vary by a sixth, smoothly on each detector, velocities from -100"
-            " to 100 km/s; noise is the same in all rows. Ratios: the median of the"
-            " labels, and their range. Seconds include the front end.",
+            " to 100 km/s. Noise is the same in all rows, but falls on other pixels at"
+            f" rest if it moves: then {100 / np.sqrt(n_test):.1f} % of a label's error"
+            " are of chance. Ratios: the median of the labels, and their range. Seconds"
+            " include the front end.",
             helpers.table(header, front_end(n_train, n_test, snr)),
         ]
     if arguments.mapped:
