@@ -165,11 +165,12 @@ def speed(n):
         _, times = helpers.cpu_time(call, 3)
         rows.append([name, helpers.spread(60 * n / times)])
     off = found - velocity
+    pull = np.sqrt(np.mean((off / stated) ** 2))
     words = (
         f"{n} spectra of {len(wavelength):,} pixels, with errors. Velocities of these"
         f" at a signal to noise of 50: error {np.sqrt(np.mean(off**2)):.3f} km/s,"
-        f" stated {np.median(stated):.3f} km/s, with the mean of the stars for a"
-        " template."
+        f" stated {np.median(stated):.3f} km/s, {pull:.2f} stated ones in the root mean"
+        " square, with the mean of the stars for a template."
     )
     return [words, helpers.table(["step", "spectra a minute and core"], rows)]
 

@@ -5,6 +5,7 @@ import pytest
 import sklearn
 from astropy import units as u
 from numpy.testing import assert_allclose, assert_array_equal
+from scipy.ndimage import gaussian_filter1d
 from sklearn.pipeline import make_pipeline
 
 from skastro.datasets import LineFormation
@@ -348,6 +349,21 @@ def test_measured_velocities_are_right_within_their_errors(forest, known):
     Z = model.transform(X[:2], sigma=0.02 if known else None)
     far = Z - 1.3 * flux(0.0)
     assert np.nanstd(far) < 0.03
+
+
+def test_errors_of_velocities_count_an_unlike_template(forest):
+    wavelength, flux = forest
+    rng = np.random.default_rng(1)
+    # lines of each star are blends that the template has not
+    at = rng.integers(0, len(wavelength), (60, 150))
+    own = np.zeros((60, len(wavelength)))
+    np.add.at(own, (np.arange(60)[:, None], at), rng.uniform(0, 0.5, at.shape))
+    own = gaussian_filter1d(own, 1.5, axis=1)
+    for noise in (0.001, 0.02):
+        X = flux(0.0) * (1 - own) + noise * rng.normal(size=own.shape)
+        model = VelocityShifter(wavelength, velocity="measured", template=flux(0.0))
+        found, error = model.fit(X).measure(X, sigma=noise)
+        assert 0.75 < np.sqrt(np.mean((found / error) ** 2)) < 1.25
 
 
 def test_mean_of_the_stars_is_a_template(forest):

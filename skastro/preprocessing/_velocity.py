@@ -64,7 +64,8 @@ class VelocityShifter(SpectrumTransformer):
     Flux is carried as it is, and not corrected for the Doppler boost, which a
     normalised spectrum does not have. Errors are those of interpolated pixels, from
     pixels that are independent; the error of the velocity itself is not in them.
-    That of a measured velocity is of the noise: a template unlike the star adds to it.
+    That of a measured velocity counts the noise, and what a template unlike the star
+    leaves of lines, as if these were independent of each other.
     Wavelengths in air are right to a few m/s for 100 km/s.
 
     References
@@ -251,7 +252,8 @@ class VelocityShifter(SpectrumTransformer):
             [km/s]; NaN where there is no peak of the likelihood within
             `max_velocity`.
         velocity_sigma : ndarray of shape (n_samples,)
-            1-sigma errors [km/s], by the curvature of the peak.
+            1-sigma errors [km/s], by the curvature of the peak, and what the template
+            leaves of lines where that is more.
 
         Raises
         ------

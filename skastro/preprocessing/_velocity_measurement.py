@@ -9,6 +9,8 @@ from ._interpolation import interpolate
 _LIGHT = 299_792.458
 #: Steps of the refinement, in pixels of the grid.
 _STEPS = (0.5, 0.1)
+#: Pixels that one line covers, in which what the template leaves is alike.
+_BLOCK = 15
 
 
 def measure(flux, sigma, log, joined, template, max_velocity):
@@ -83,22 +85,22 @@ class _Peaks:
             return np.nan, np.nan
         shift = (peak - self.reach) * self.step
         for h in _STEPS:
-            three = np.array(
-                [self._gain(f, weight, shift + k * h * self.step) for k in (-1, 0, 1)]
-            )
+            at = [self._at(weight, shift + k * h * self.step) for k in (-1, 0, 1)]
+            three = [float(_gain(*_sums(f, *one)[0])) for one in at]
             slope, bend = three[2] - three[0], three[0] - 2 * three[1] + three[2]
             if not bend < 0:
                 return np.nan, np.nan
             move = -0.5 * slope / bend
             shift += np.clip(move, -2, 2) * h * self.step
-        curvature = -bend / (h * self.step) ** 2
+        variance = -((h * self.step) ** 2) / bend
         if estimate:
-            left = self._left(f, weight, shift)
-            curvature /= left
-        if not curvature > 0:
+            variance *= _left(f, *self._at(weight, shift))
+        if not variance > 0:
             return np.nan, np.nan
-        velocity = np.tanh(shift) * _LIGHT
-        return velocity, _LIGHT / np.cosh(shift) ** 2 / np.sqrt(curvature)
+        (_, below), (w, t), (_, above) = at
+        slope = (above - below) / (2 * h * self.step)
+        variance = max(variance, _of_mismatch(f, w, t, slope))
+        return np.tanh(shift) * _LIGHT, _LIGHT / np.cosh(shift) ** 2 * np.sqrt(variance)
 
     def _correlated(self, f, weight):
         """Return the gain in log-likelihood at whole steps of the grid."""
@@ -125,21 +127,46 @@ class _Peaks:
         )
         return values
 
-    def _sums(self, f, weight, shift):
+    def _at(self, weight, shift):
+        """Return weights and the template at a shift, zeros where it is unknown."""
         t = self._template_at(self.log - shift) - self.level
         known = ~np.isnan(t)
-        w, t = np.where(known, weight, 0.0), np.where(known, t, 0.0)
-        f = f - np.average(f, weights=weight)
-        return np.array([w.sum(), w @ f, w @ t, w @ t**2, w @ (f * t)]), w @ f**2
+        return np.where(known, weight, 0.0), np.where(known, t, 0.0)
 
-    def _gain(self, f, weight, shift):
-        return float(_gain(*self._sums(f, weight, shift)[0]))
 
-    def _left(self, f, weight, shift):
-        """Return the variance of what the template leaves, of weights of one."""
-        sums, squares = self._sums(f, weight, shift)
-        rest = squares - sums[1] ** 2 / sums[0] - 2 * float(_gain(*sums))
-        return max(rest / max(sums[0] - 3, 1), np.finfo(float).tiny)
+def _sums(f, w, t):
+    f = f - np.average(f, weights=w) if w.any() else f
+    return np.array([w.sum(), w @ f, w @ t, w @ t**2, w @ (f * t)]), w @ f**2
+
+
+def _left(f, w, t):
+    """Return the variance of what the template leaves, of weights of one."""
+    sums, squares = _sums(f, w, t)
+    rest = squares - sums[1] ** 2 / sums[0] - 2 * float(_gain(*sums))
+    return max(rest / max(sums[0] - 3, 1), np.finfo(float).tiny)
+
+
+def _of_mismatch(f, w, t, slope):
+    """Return the variance of a shift that what the template leaves tells.
+
+    What it leaves of a line moves the peak, of one line to the red and of the next to
+    the blue. Blocks of pixels are taken for independent, and for whatever they are
+    else.
+
+    Parameters
+    ----------
+    f, w, t : ndarray of shape (n,)
+        Spectrum, weights, and template.
+    slope : ndarray of shape (n,)
+        Of the template with the shift.
+    """
+    terms = np.column_stack([np.ones_like(t), t, slope])
+    inverse = np.linalg.pinv(terms.T @ (w[:, None] * terms), hermitian=True)
+    theta = inverse @ (terms.T @ (w * f))
+    scores = (w * (f - terms @ theta))[:, None] * terms
+    blocks = np.add.reduceat(scores, np.arange(0, len(f), _BLOCK), axis=0)
+    moves = blocks @ inverse[2]
+    return moves @ moves / max(theta[1] ** 2, np.finfo(float).tiny)
 
 
 def _gain(w, f, t, t2, ft):
