@@ -190,7 +190,7 @@ def test_tested_stars_are_forgotten_where_errors_are_uneven():
         model = LabelRegressor(degree=2, shrinkage=False)
         model.fit(X[:100], y[:100], sigma=sigma[:100])
         held.append(coverage(model, X[100:], y[100:], sigma=sigma[100:]))
-    assert np.mean(held) > 0.62
+    assert np.mean(held) > 0.6
 
 
 def test_precise_spectra_have_small_errors():

@@ -6,6 +6,10 @@ import numpy as np
 EXACT = 1e8
 #: What is added to variances of scaled labels, so that no two are the same.
 _JITTER = 1e-6
+#: Share by which what differs by rounding may differ.
+_ROUNDING = 1e-6
+#: Scatter of labels whose square, and its inverse, are numbers.
+_SMALLEST, _LARGEST = 1e-140, 1e140
 _EM_PASSES = 50
 
 
@@ -16,7 +20,8 @@ class LabelFrame:
     :math:`u = A v`, where :math:`u_k` is what label k has beyond the labels that come
     before it, of unit variance. First comes the label that tells most of the others,
     as the metallicity does of abundances, so that the response of a pixel to
-    :math:`u_k` is that to the lines of element k alone. Labels that act in windows
+    :math:`u_k` is that to the lines of element k alone. Of two that tell as much of
+    each other, it is the one that is spread more evenly. Labels that act in windows
     come last, and not before each other: no other coordinate depends on them.
 
     Parameters
@@ -32,21 +37,19 @@ class LabelFrame:
     """
 
     def __init__(self, y, sigma, windowed, names):
-        known = ~np.isnan(y)
-        count = np.maximum(known.sum(axis=0), 1)
-        self.mean = np.where(known, y, 0).sum(axis=0) / count
-        scale = np.sqrt((np.where(known, y - self.mean, 0) ** 2).sum(axis=0) / count)
-        constant = ~(scale > 1e-12 * np.abs(self.mean))
-        if constant.any():
-            raise ValueError(
-                f"The label {names[int(np.argmax(constant))]!r} is the same in all"
-                " training stars, or known of fewer than 2; leave it out."
-            )
-        self.scale = scale
+        self.mean, self.scale = _mean_and_scatter(y, names)
         self.names = list(names)
         v, precision = self.scaled(y), self.precision_of(y, sigma)
+        untold = precision.sum(axis=0) < 1
+        if untold.any():
+            k = int(np.argmax(untold))
+            raise ValueError(
+                f"`label_sigma` of {names[k]!r} is so large beside the scatter of the"
+                f" label, {self.scale[k]:.3g}, that all stars together tell nothing of"
+                " it; check its unit, or leave the label out."
+            )
         self._fit_population(v, precision)
-        self._orthogonalise(windowed)
+        self._orthogonalise(windowed, np.nanmean(v**4, axis=0))
 
     def scaled(self, y):
         """Return scaled labels, NaN where missing."""
@@ -60,7 +63,9 @@ class LabelFrame:
         """Return inverse variances of scaled labels, 0 where missing."""
         precision = np.full(y.shape, EXACT)
         if sigma is not None:
-            precision = 1 / np.maximum((sigma / self.scale) ** 2, 1 / EXACT)
+            least = self.scale / np.sqrt(EXACT)
+            sharp = (self.scale / np.maximum(sigma, least)) ** 2
+            precision = np.where(sigma > least, sharp, EXACT)
         precision[np.isnan(y)] = 0
         return precision
 
@@ -102,7 +107,7 @@ class LabelFrame:
         covariance = np.linalg.inv(total)
         return np.einsum("nij,nj->ni", covariance, linear), covariance
 
-    def _orthogonalise(self, windowed):
+    def _orthogonalise(self, windowed, unevenness):
         C = self.covariance
         d = len(C)
         A = np.zeros((d, d))
@@ -113,7 +118,9 @@ class LabelFrame:
                 (residual[left, j] ** 2).sum() / max(residual[j, j], _JITTER)
                 for j in left
             ]
-            j = left[int(np.argmax(gain))]
+            most = np.array(left)[np.array(gain) >= max(gain) * (1 - _ROUNDING)]
+            even = unevenness[most] <= unevenness[most].min() * (1 + _ROUNDING)
+            j = int(most[even][0])
             left.remove(j)
             self._beyond(A, j, order)
             order.append(j)
@@ -135,3 +142,29 @@ class LabelFrame:
     def coordinates(self, v):
         """Return u of scaled labels."""
         return (v - self.centre) @ self.matrix.T
+
+
+def _mean_and_scatter(y, names):
+    """Return mean and standard deviation of each label, where it is known."""
+    known = ~np.isnan(y)
+    count = np.maximum(known.sum(axis=0), 1)
+    size = np.nanmax(np.abs(y), axis=0)
+    size = np.where(size > 0, size, 1)  # so that no square overflows, or vanishes
+    mean = np.where(known, y / size, 0).sum(axis=0) / count * size
+    away = np.where(known, y - mean, 0)
+    reach = np.maximum(np.abs(away).max(axis=0), np.finfo(float).tiny)
+    scatter = np.sqrt(((away / reach) ** 2).sum(axis=0) / count) * reach
+    constant = ~(scatter > 1e-12 * np.abs(mean))
+    if constant.any():
+        raise ValueError(
+            f"The label {names[int(np.argmax(constant))]!r} is the same in all"
+            " training stars, or known of fewer than 2; leave it out."
+        )
+    unsafe = ~((scatter > _SMALLEST) & (scatter < _LARGEST))
+    if unsafe.any():
+        k = int(np.argmax(unsafe))
+        raise ValueError(
+            f"The label {names[k]!r} scatters by {scatter[k]:.1e}, which cannot be"
+            " squared in float64; give it in another unit."
+        )
+    return mean, scatter

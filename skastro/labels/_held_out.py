@@ -5,7 +5,7 @@ from scipy.optimize import brentq
 
 from ._evidence import Components
 from ._frame import EXACT
-from ._inference import covariances
+from ._inference import shares
 from ._misfit import Residuals, fit_misfit
 from ._moments import N_FOLDS, accumulate
 
@@ -121,10 +121,10 @@ class HeldOutTests:
             seen = (evidence.n_observed > 0)[:, None]
             tested = (precision > 0) & within & seen
             away.append(np.where(tested, np.abs(v - told), np.nan))
-            own_error2.append(np.einsum("nii->ni", covariances(information)))
-            given_error2.append(
-                np.where(precision < EXACT, 1 / np.maximum(precision, 1e-300), 0)
-            )
+            of_spectrum, of_rest = shares(information, prior)
+            own_error2.append(np.einsum("nii->ni", of_spectrum))
+            of_given = np.where(precision < EXACT, 1 / np.maximum(precision, 1e-300), 0)
+            given_error2.append(np.einsum("nii->ni", of_rest) + of_given)
         away, own_error2, given_error2 = (
             np.concatenate(part) for part in (away, own_error2, given_error2)
         )
@@ -143,7 +143,7 @@ def _scale_of(away, own_error2, given_error2):
     away : ndarray
         Absolute differences of found and given labels, NaN where these are not known.
     own_error2, given_error2 : ndarray of the same shape
-        Squared errors of what was found and of what was given.
+        Squared errors that spectra are the cause of, and others.
 
     Returns
     -------

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-#: Least information about a label, in units of the population's scatter.
-_LEAST = 1e-8
+#: Least information about a label, in units of the population's scatter; and about
+#: what labels do not say together, in units of that about each.
+_LEAST, _LEAST_TOGETHER = 1e-8, 1e-10
 _MAX_STEPS = 60
 #: Steps end when they are shorter than this, in units of the error.
 _SHORT = 1e-5
@@ -113,12 +114,10 @@ class LabelInference:
         """Return a step of Gauss-Newton; labels that would leave the bounds stay."""
         low, high = self.bounds
         stay = ((v <= low) & (gradient < 0)) | ((v >= high) & (gradient > 0))
-        matrix = information.copy()
-        d = v.shape[1]
+        matrix = information * ~(stay[:, :, None] | stay[:, None, :])
         diagonal = np.einsum("nii->ni", information)
-        matrix[:, np.arange(d), np.arange(d)] += damping[:, None] * diagonal
-        matrix *= ~(stay[:, :, None] | stay[:, None, :])
-        matrix[:, np.arange(d), np.arange(d)] += np.where(stay, diagonal, 0)
+        more = np.where(stay, 1, damping[:, None] + _LEAST_TOGETHER)
+        np.einsum("nii->ni", matrix)[:] += more * diagonal
         return _solve_each(matrix, np.where(stay, 0, gradient))
 
 
@@ -139,5 +138,45 @@ def _solve_each(matrices, rows):
 
 
 def covariances(information):
-    """Return inverses of informations, which are positive definite."""
-    return np.linalg.inv(information)
+    """Return inverses of informations; of labels that none tells apart, large ones."""
+    diagonal = np.einsum("nii->ni", information)
+    scale = 1 / np.sqrt(diagonal[:, :, None] * diagonal[:, None, :])
+    matrix = information * scale
+    np.einsum("nii->ni", matrix)[:] += _LEAST_TOGETHER
+    return np.linalg.inv(matrix) * scale
+
+
+def shares(information, precision):
+    """Return the parts that a spectrum and what else is known have in covariances.
+
+    Labels of highest density are a weighted mean of what both say, and their error is
+    the sum of the errors of both, so weighted.
+
+    Parameters
+    ----------
+    information : ndarray of shape (n, n_labels, n_labels)
+        From `solve`.
+    precision : ndarray of shape (n or 1, n_labels, n_labels)
+        Of what else was known.
+
+    Returns
+    -------
+    of_spectrum, of_rest : ndarray of shape (n, n_labels, n_labels)
+        Their sum is the covariance.
+    """
+    covariance = covariances(information)
+    of_rest = covariance @ precision @ covariance
+    return covariance - of_rest, of_rest
+
+
+def scaled_covariances(information, precision, scale):
+    """Return covariances in which errors of spectra are multiplied, label by label.
+
+    Parameters
+    ----------
+    information, precision : ndarray
+        As for `shares`.
+    scale : ndarray of shape (n_labels,)
+    """
+    of_spectrum, of_rest = shares(information, precision)
+    return of_spectrum * np.outer(scale, scale) + of_rest

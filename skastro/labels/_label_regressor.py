@@ -13,7 +13,12 @@ from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ..utils.warn import warn
 from ._fit import LabelFit
 from ._frame import LabelFrame
-from ._labels import check_labels, label_windows, training_bounds
+from ._labels import (
+    check_labels,
+    label_windows,
+    refuse_few_stars,
+    training_bounds,
+)
 from ._prediction import LabelPrediction
 
 #: Times `tol` that spectra may change in the last pass without a warning.
@@ -63,11 +68,13 @@ class LabelRegressor(
         beyond which polynomials go astray. None for no bounds.
     label_windows : dict, default=None
         Of labels, by name or number, that act on some pixels only: the indices of
-        these pixels, or a mask. An abundance then is measured where its lines are, and
-        cannot be taken from what it goes with in the training stars.
+        these pixels, or a mask. An abundance then is measured where its lines are;
+        what it goes with in the training stars counts as the prior alone, if any.
     calibrate : bool, default=True
-        Whether errors are scaled, label by label, so that the right share of stars
-        lies within them that a fit without them has not seen.
+        Whether the errors that spectra give are scaled, label by label, so that the
+        right share of stars lies within them that a fit without them has not seen.
+        This takes 40 stars, 8 for each label, and 2 for each term; with fewer, errors
+        are those of the posterior, as for False, and tend to be too small.
     max_iter : int, default=15
         Passes at most.
     tol : float, default=0.1
@@ -99,7 +106,8 @@ class LabelRegressor(
     label_bounds_ : ndarray of shape (n_labels, 2)
         Bounds of predicted labels.
     error_scale_ : ndarray of shape (n_labels,)
-        What the calibration multiplies errors by.
+        What the calibration multiplies the part of errors by that spectra give; 1
+        without it, or with too few stars.
     n_components_ : int
         Dimensions of spectra that labels predict, and that residuals share.
     n_iter_ : int
@@ -243,7 +251,7 @@ class LabelRegressor(
         ------
         ValueError
             If a label is constant, `label_windows` or `label_bounds` name no label or
-            pixel, or there are too few stars.
+            pixel, or there are too few stars: there must be two more than labels.
 
         Warns
         -----
@@ -251,20 +259,17 @@ class LabelRegressor(
             If `max_iter` passes were far from enough for `tol`.
         """
         X = as_rows(self, X, reset=True)
-        y, label_sigma, names = check_labels(self, y, label_sigma, X.shape[0])
+        y, label_sigma, names, one = check_labels(self, y, label_sigma, X.shape[0])
         if sigma is not None:
             sigma = self._errors(sigma, X)
         data, mean, n_observed = rows_of(X, sigma, self.batch_size)
         if data.kept is not None:
             y = y[data.kept]
             label_sigma = None if label_sigma is None else label_sigma[data.kept]
-        pixels = np.flatnonzero(n_observed)
-        windows = label_windows(self.label_windows, names, X.shape[1])[:, pixels]
+        refuse_few_stars(y)
+        windows = label_windows(self.label_windows, names, n_observed > 0)
         frame = LabelFrame(y, label_sigma, ~windows.all(axis=1), names)
-        self.label_names_ = np.array(names, dtype=object)
-        self.label_range_, self.label_bounds_ = training_bounds(
-            y, self.label_bounds, names
-        )
+        label_range, bounds = training_bounds(y, self.label_bounds, names)
         with Progress(self, self.max_iter, "LabelRegressor", "pass") as progress:
             fit = LabelFit(
                 data,
@@ -274,23 +279,26 @@ class LabelRegressor(
                 frame,
                 windows,
                 self,
-                frame.scaled(self.label_bounds_.T),
+                frame.scaled(bounds.T),
             )
             fit.run(progress)
-        self.n_iter_ = fit.n_iter
-        if self.n_iter_ == self.max_iter and fit.change > _UNSETTLED * self.tol > 0:
+        if fit.n_iter == self.max_iter and fit.change > _UNSETTLED * self.tol > 0:
             warn(
                 f"The fit is far from convergence after max_iter={self.max_iter}"
                 f" passes: the last one changed the spectra by {fit.change:.1e} in"
                 f" chi-square a star, tol={self.tol}.",
                 ConvergenceWarning,
             )
-        self._keep(fit, data, pixels, X.shape[1])
+        self._keep(fit, data, np.flatnonzero(n_observed), X.shape[1])
+        self._one_label = one
+        self.label_range_, self.label_bounds_ = label_range, bounds
         return self
 
     def _keep(self, fit, data, pixels, n_features):
-        """Take what a fit has found."""
+        """Take what a fit has found, of which nothing is kept where it fails."""
         frame = fit.frame
+        self.n_iter_ = fit.n_iter
+        self.label_names_ = np.array(frame.names, dtype=object)
         self._unit, self._pixels = data.unit, pixels
         self._weighted = data.sigma is not None
         self._components, self._inference = fit.components, fit.inference

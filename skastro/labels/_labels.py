@@ -33,6 +33,8 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
     label_sigma : ndarray of the same shape or None
         0 where a label is missing.
     names : list of str
+    one : bool
+        Whether y had one dimension.
 
     Raises
     ------
@@ -44,9 +46,10 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
             f"{type(estimator).__name__} requires y to be passed, but the target y is"
             " None."
         )
-    table = hasattr(y, "columns") or hasattr(y, "colnames")
-    names = names_of(y) if table else None
+    names = _names_of_labels(y)
     y = np.asarray(plain(y, "y"))
+    if y.dtype.kind == "c":
+        raise ValueError(f"Complex data not supported: `y` is {y.dtype}.")
     if y.dtype.kind not in "fiub":
         try:
             y = y.astype(float)
@@ -70,8 +73,7 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
     one = y.ndim == 1
     y = y.reshape(len(y), -1).copy()
     if reset:
-        estimator._one_label = one
-        return y, *_fit_labels(y, label_sigma, names)
+        return y, *_fit_labels(y, label_sigma, names), one
     known = list(estimator.label_names_)
     if y.shape[1] != len(known):
         raise ValueError(
@@ -81,20 +83,27 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
         raise ValueError(
             f"Labels must be those of the fit, in the same order, {known}, got {names}."
         )
-    return y, None, known
+    return y, None, known, one
+
+
+def _names_of_labels(y):
+    """Return the names of a table's columns, or the one of a column, or None."""
+    if hasattr(y, "columns") or hasattr(y, "colnames"):
+        return names_of(y)
+    of_table = hasattr(y, "to_frame") or hasattr(y, "parent_table")
+    name = getattr(y, "name", None) if of_table else None
+    return [name] if isinstance(name, str) and name else None
 
 
 def _fit_labels(y, label_sigma, names):
-    unknown = np.isnan(y).all(axis=0)
     names = names or [f"label{k}" for k in range(y.shape[1])]
-    if unknown.any():
-        raise ValueError(
-            f"The label {names[int(unknown.argmax())]!r} is missing in all stars; leave"
-            " it out."
-        )
+    twice = [name for k, name in enumerate(names) if name in names[:k]]
+    if twice:
+        raise ValueError(f"Names of labels must differ, got {twice[0]!r} twice in y.")
+    _refuse_unknown(y, names, "is missing in all stars")
     if label_sigma is None:
         return None, names
-    check_error_names(label_sigma, names, "label_sigma")
+    check_error_names(label_sigma, names, "label_sigma", "y")
     if np.ndim(label_sigma) == 1 and y.shape[1] == 1 and len(label_sigma) == len(y):
         label_sigma = np.asarray(plain(label_sigma, "label_sigma"))[:, None]
     given = broadcast_errors(label_sigma, y.shape, "label_sigma", "y")
@@ -111,7 +120,27 @@ def _fit_labels(y, label_sigma, names):
     label_sigma[missing] = 0
     y[np.isposinf(label_sigma)] = np.nan
     label_sigma[np.isposinf(label_sigma)] = 0
+    _refuse_unknown(y, names, "is missing, or of infinite `label_sigma`, in all stars")
     return label_sigma, names
+
+
+def _refuse_unknown(y, names, why):
+    unknown = np.isnan(y).all(axis=0)
+    if unknown.any():
+        raise ValueError(
+            f"The label {names[int(unknown.argmax())]!r} {why}; leave it out."
+        )
+
+
+def refuse_few_stars(y):
+    """Refuse fewer stars than a linear model of the labels and their noise has."""
+    n_stars, n_labels = np.count_nonzero(~np.isnan(y).all(axis=1)), y.shape[1]
+    if n_stars < n_labels + 2:
+        raise ValueError(
+            f"There must be at least {n_labels + 2} stars for {n_labels} labels, to"
+            f" tell these and noise apart, got n_samples = {n_stars} with any pixel and"
+            " label; give more stars, or leave labels out."
+        )
 
 
 def _index(key, names, parameter):
@@ -131,7 +160,7 @@ def _index(key, names, parameter):
     )
 
 
-def label_windows(windows, names, n_pixels):
+def label_windows(windows, names, observed):
     """Return where each label may act.
 
     Parameters
@@ -140,20 +169,36 @@ def label_windows(windows, names, n_pixels):
         Of labels, the pixels on which they act.
     names : list of str
         Of all labels.
-    n_pixels : int
+    observed : ndarray of bool, of shape (n_pixels,)
+        Pixels that any star has.
 
     Returns
     -------
-    allowed : ndarray of bool, of shape (n_labels, n_pixels)
+    allowed : ndarray of bool, of shape (n_labels, n_observed)
+        Of the pixels that are observed.
     """
+    n_pixels, keys = len(observed), {}
     allowed = np.ones((len(names), n_pixels), bool)
     for key, pixels in (windows or {}).items():
+        k = _index(key, names, "label_windows")
+        if k in keys:
+            raise ValueError(
+                f"`label_windows` must name each label once, got {keys[k]!r} and"
+                f" {key!r} for the label {names[k]!r}."
+            )
+        keys[k] = key
         own = np.zeros(n_pixels, bool)
         pixels = np.asarray(pixels)
         if pixels.dtype == bool and pixels.shape != (n_pixels,):
             raise ValueError(
                 f"The mask of label {key!r} in `label_windows` must have one entry for"
                 f" each of the {n_pixels} pixels, got shape {pixels.shape}."
+            )
+        numbers = pixels.shape == (n_pixels,) and pixels.dtype != bool
+        if numbers and n_pixels > 2 and np.isin(pixels, [0, 1]).all():
+            raise ValueError(
+                f"`label_windows` of label {key!r} looks like a mask, but its dtype is"
+                f" {pixels.dtype}, which stands for indices; give it as bool."
             )
         try:
             own[pixels] = True
@@ -164,8 +209,14 @@ def label_windows(windows, names, n_pixels):
             ) from error
         if not own.any():
             raise ValueError(f"`label_windows` leaves no pixel to label {key!r}.")
-        allowed[_index(key, names, "label_windows")] = own
-    return allowed
+        if not own[observed].any():
+            raise ValueError(
+                f"No star has any of the {np.count_nonzero(own)} pixels that"
+                f" `label_windows` leaves to label {key!r}; give it others, or leave it"
+                " out."
+            )
+        allowed[k] = own
+    return allowed[:, observed]
 
 
 def training_bounds(y, bounds, names):
@@ -218,8 +269,18 @@ def mean_r2(y, labels, sample_weight=None):
     -------
     score : float
         NaN if no label is known of two stars.
+
+    Raises
+    ------
+    ValueError
+        If weights are not one for each star.
     """
     weight = None if sample_weight is None else np.asarray(sample_weight)
+    if weight is not None and weight.shape != (len(labels),):
+        raise ValueError(
+            f"`sample_weight` must have shape ({len(labels)},), one weight for each"
+            f" star, got {weight.shape}."
+        )
     scores = []
     for true, found in zip(y.T, labels.T, strict=True):
         known = ~np.isnan(true) & ~np.isnan(found)

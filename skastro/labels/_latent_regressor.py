@@ -145,7 +145,9 @@ class LatentRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
             If stars are left out.
         """
         X = validate(self, X, allow_nan=True, ensure_min_samples=2)
-        y, label_sigma, names = check_labels(self, y, label_sigma, len(X))
+        y, label_sigma, names, self._one_label = check_labels(
+            self, y, label_sigma, len(X)
+        )
         variance = np.zeros_like(y) if label_sigma is None else label_sigma**2
         known = ~np.isnan(X).any(axis=1)
         if not known.all():
@@ -236,7 +238,7 @@ class LatentRegressor(MultiOutputMixin, RegressorMixin, SkastroEstimator):
         """
         labels = self.predict(X)
         labels = labels.reshape(len(labels), -1)
-        y, _, _ = check_labels(self, y, None, len(labels), reset=False)
+        y, *_ = check_labels(self, y, None, len(labels), reset=False)
         return mean_r2(y, labels, sample_weight)
 
     def __sklearn_tags__(self):

@@ -6,7 +6,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from ..decomposition._ppca_rows import as_rows, row_blocks
 from ..utils.sigma import broadcast_errors, check_error_names
-from ._inference import covariances
+from ._inference import scaled_covariances
 from ._labels import check_labels, mean_r2
 
 
@@ -29,15 +29,18 @@ class LabelPrediction:
             With ``labels``, of shape (n_samples, n_labels); ``covariance`` of their
             errors, (n_samples, n_labels, n_labels); ``chi2`` of each spectrum at its
             labels, and ``n_observed``, the number of its pixels: about equal, unless
-            it is of a kind of star that the model does not know; and
-            ``extrapolated``, (n_samples, n_labels), which labels lie outside the range
-            of the training labels.
+            it is of a kind of star that the model does not know; ``extrapolated``,
+            (n_samples, n_labels), which labels lie outside the range of the training
+            labels; and ``at_bound``, likewise, which labels `label_bounds_` hold back.
+            The error of such a label is as though there were no bound: it does not
+            tell how far beyond the spectrum would have it.
         """
-        check_is_fitted(self)
+        check_is_fitted(self, "coef_")
         X = as_rows(self, X, reset=False)
         sigma = self._predict_errors(sigma, X)
-        frame = self._frame
-        scale = frame.scale * self.error_scale_
+        frame, inference = self._frame, self._inference
+        precision, linear = self._prior
+        unit = np.outer(frame.scale, frame.scale)
         parts = []
         all_pixels = len(self._pixels) == X.shape[1]
         blocks = row_blocks(
@@ -49,14 +52,18 @@ class LabelPrediction:
         )
         for _, block, missing, variance in blocks:
             evidence = self._components.evidence(block, missing, variance)
-            v, information, chi2 = self._inference.solve(evidence, *self._prior)
-            labels = frame.labels(v)
-            covariance = covariances(information) * np.outer(scale, scale)
-            if self.prior is None:
+            v, information, chi2 = inference.solve(evidence, precision, linear)
+            low, high = v <= inference.bounds[0], v >= inference.bounds[1]
+            at_bound = low | high
+            labels = np.select([low, high], self.label_bounds_.T, frame.labels(v))
+            covariance = scaled_covariances(information, precision, self.error_scale_)
+            covariance *= unit
+            if not precision.any():
                 blank = evidence.n_observed == 0
                 labels[blank], covariance[blank] = np.nan, np.nan
-            parts.append((labels, covariance, chi2, evidence.n_observed))
-        labels, covariance, chi2, n_observed = (
+                at_bound[blank] = False
+            parts.append((labels, covariance, chi2, evidence.n_observed, at_bound))
+        labels, covariance, chi2, n_observed, at_bound = (
             np.concatenate(part) for part in zip(*parts, strict=True)
         )
         low, high = self.label_range_.T
@@ -66,6 +73,7 @@ class LabelPrediction:
             chi2=chi2,
             n_observed=n_observed,
             extrapolated=(labels < low) | (labels > high),
+            at_bound=at_bound,
         )
 
     def predict(self, X, sigma=None, return_std=False, return_cov=False):
@@ -129,9 +137,14 @@ class LabelPrediction:
         Returns
         -------
         score : float
+
+        Raises
+        ------
+        ValueError
+            If labels or weights are not one for each star, or as `infer` does.
         """
         labels = self.infer(X, sigma=sigma).labels
-        y, _, _ = check_labels(self, y, None, len(labels), reset=False)
+        y, *_ = check_labels(self, y, None, len(labels), reset=False)
         return mean_r2(y, labels, sample_weight)
 
     def predict_spectra(self, labels):
@@ -147,7 +160,8 @@ class LabelPrediction:
         spectra : ndarray of shape (n_samples, n_features)
             Without noise; NaN in pixels that were never observed.
         """
-        u = self._frame.coordinates(self._scaled(labels))
+        scaled = self._scaled(labels)
+        u = self._frame.coordinates(scaled)
         return self._inference.terms(u) @ self.coef_ + self.mean_
 
     def label_information(self, labels):
@@ -165,8 +179,9 @@ class LabelPrediction:
             the pixel, in inverse squares of the unit of the label. The inverse root of
             its sum over pixels is the error of a label if all others are known.
         """
-        u = self._frame.coordinates(self._scaled(labels))
+        scaled = self._scaled(labels)
         pixels, frame = self._pixels, self._frame
+        u = frame.coordinates(scaled)
         _, slopes = self._inference.terms.through(u, self.coef_[:, pixels])
         slopes = frame.matrix.T @ slopes / (frame.scale[:, None] * self._unit)
         information = np.full((*slopes.shape[:2], self.n_features_in_), np.nan)
@@ -175,8 +190,8 @@ class LabelPrediction:
 
     def _scaled(self, labels):
         """Let labels of a user in."""
-        check_is_fitted(self)
-        labels, _, _ = check_labels(self, labels, None, None, reset=False)
+        check_is_fitted(self, "coef_")
+        labels, *_ = check_labels(self, labels, None, None, reset=False)
         if np.isnan(labels).any():
             raise ValueError("`labels` must not be missing, got NaN.")
         return self._frame.scaled(labels)

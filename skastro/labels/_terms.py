@@ -145,8 +145,9 @@ def blocks_of(powers, energy, strong, windowed):
     blocks : list of ndarray of int
         Of terms; the first has the constant one.
     """
-    rank = np.where(strong, np.inf, energy)
-    rank[windowed] = -1
+    rank = np.argsort(np.argsort(energy)).astype(float)
+    rank[strong] = np.inf
+    rank[windowed] = -1  # their products act where they do
     weakest = np.where(powers > 0, rank, np.inf)
     owner = np.where(np.isinf(weakest).all(axis=1), -1, weakest.argmin(axis=1))
     owner[~np.isfinite(weakest.min(axis=1))] = -1

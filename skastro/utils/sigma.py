@@ -5,7 +5,7 @@ import numpy as np
 from .arrays import names_of, plain
 
 
-def check_error_names(sigma, names, name="sigma"):
+def check_error_names(sigma, names, name="sigma", of="X"):
     """Refuse errors whose columns have the names of X's in another order.
 
     Parameters
@@ -17,6 +17,8 @@ def check_error_names(sigma, names, name="sigma"):
         Names of the columns of X that these are errors of, if they have any.
     name : str, default="sigma"
         The parameter's name.
+    of : str, default="X"
+        The name of X.
 
     Raises
     ------
@@ -27,8 +29,8 @@ def check_error_names(sigma, names, name="sigma"):
     if own is None or own == list(names) or not set(own) & set(names):
         return
     raise ValueError(
-        f"The columns of `{name}` must be those of X, in the same order, got"
-        f" {_some(own)} where X has {_some(names)}."
+        f"The columns of `{name}` must be those of {of}, in the same order, got"
+        f" {_some(own)} where {of} has {_some(names)}."
     )
 
 
