@@ -114,8 +114,27 @@ def _fit_labels(y, label_sigma, names):
     return label_sigma, names
 
 
-def _index(key, names, parameter):
-    """Return the number of a label, given by name or number."""
+def label_number(key, names, parameter):
+    """Return the number of a label.
+
+    Parameters
+    ----------
+    key : str or int
+        Its name or its number.
+    names : list of str
+        Of all labels.
+    parameter : str
+        Where a user gave it, for the message.
+
+    Returns
+    -------
+    number : int
+
+    Raises
+    ------
+    ValueError
+        If there is no such label.
+    """
     if isinstance(key, str):
         if key in names:
             return names.index(key)
@@ -126,8 +145,8 @@ def _index(key, names, parameter):
     if isinstance(key, (int, np.integer)) and 0 <= key < len(names):
         return int(key)
     raise ValueError(
-        f"`{parameter}` must have names or numbers of labels as keys, got {key!r};"
-        f" there are {len(names)} labels, {names}."
+        f"`{parameter}` must give labels by name or number, got {key!r}; there are"
+        f" {len(names)} labels, {names}."
     )
 
 
@@ -164,7 +183,7 @@ def label_windows(windows, names, n_pixels):
             ) from error
         if not own.any():
             raise ValueError(f"`label_windows` leaves no pixel to label {key!r}.")
-        allowed[_index(key, names, "label_windows")] = own
+        allowed[label_number(key, names, "label_windows")] = own
     return allowed
 
 
