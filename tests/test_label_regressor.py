@@ -386,20 +386,40 @@ def test_windows_are_all_that_a_label_acts_on(lines):
     assert_array_equal(by_number.predict(X_test), model.predict(X_test))
 
 
-def test_information_is_that_of_the_predicted_spectra(lines, fitted):
+def test_gradients_and_information_are_those_of_the_predicted_spectra(lines, fitted):
     y = lines[1][1][:3]
     step = np.array([1.0, 1e-3, 1e-3])
+    gradients = fitted.label_gradients(y)
     information = fitted.label_information(y)
     for k in range(3):
         away = np.eye(3)[k] * step
         slope = fitted.predict_spectra(y + away) - fitted.predict_spectra(y - away)
         slope /= 2 * step[k]
+        atol = 1e-5 * np.abs(slope).max()
+        assert_allclose(gradients[:, k], slope, rtol=1e-4, atol=atol)
         assert_allclose(
             information[:, k],
             (slope / fitted.scatter_) ** 2,
             rtol=1e-3,
             atol=1e-3 * information[:, k].max(),
         )
+
+
+def test_gradients_have_units_and_gaps():
+    """Of a spectrum that is linear in its label, and a pixel that never was."""
+    rng = np.random.default_rng(11)
+    y = rng.uniform(4000, 5000, (200, 1))
+    slopes = 2.0**40 * np.array([1e-3, -2e-3, 0.5e-3])
+    X = 2.0**40 + y * slopes + 2.0**30 * rng.normal(size=(200, 3))
+    X = np.insert(X, 1, np.nan, axis=1)
+    model = LabelRegressor(**PLAIN).fit(X, y)
+    gradients = model.label_gradients([4500.0])
+    assert gradients.shape == (1, 1, 4)
+    assert_allclose(gradients[0, 0], np.insert(slopes, 1, np.nan), rtol=1e-2)
+    information = model.label_information([4500.0])
+    assert_allclose(information, (gradients / model.scatter_) ** 2, rtol=1e-6)
+    with pytest.raises(ValueError, match="must not be missing"):
+        model.label_gradients([np.nan])
 
 
 # -- with others

@@ -143,8 +143,27 @@ def refuse_few_stars(y):
         )
 
 
-def _index(key, names, parameter):
-    """Return the number of a label, given by name or number."""
+def label_number(key, names, parameter):
+    """Return the number of a label.
+
+    Parameters
+    ----------
+    key : str or int
+        Its name or its number.
+    names : list of str
+        Of all labels.
+    parameter : str
+        Where a user gave it, for the message.
+
+    Returns
+    -------
+    number : int
+
+    Raises
+    ------
+    ValueError
+        If there is no such label.
+    """
     if isinstance(key, str):
         if key in names:
             return names.index(key)
@@ -155,8 +174,8 @@ def _index(key, names, parameter):
     if isinstance(key, (int, np.integer)) and 0 <= key < len(names):
         return int(key)
     raise ValueError(
-        f"`{parameter}` must have names or numbers of labels as keys, got {key!r};"
-        f" there are {len(names)} labels, {names}."
+        f"`{parameter}` must give labels by name or number, got {key!r}; there are"
+        f" {len(names)} labels, {names}."
     )
 
 
@@ -180,7 +199,7 @@ def label_windows(windows, names, observed):
     n_pixels, keys = len(observed), {}
     allowed = np.ones((len(names), n_pixels), bool)
     for key, pixels in (windows or {}).items():
-        k = _index(key, names, "label_windows")
+        k = label_number(key, names, "label_windows")
         if k in keys:
             raise ValueError(
                 f"`label_windows` must name each label once, got {keys[k]!r} and"

@@ -164,6 +164,27 @@ class LabelPrediction:
         u = self._frame.coordinates(scaled)
         return self._inference.terms(u) @ self.coef_ + self.mean_
 
+    def label_gradients(self, labels):
+        """Return how spectra change with labels: derivatives of predicted spectra.
+
+        Parameters
+        ----------
+        labels : array-like of shape (n_samples, n_labels) or (n_samples,)
+            Of the stars in question, as `predict` returns them.
+
+        Returns
+        -------
+        gradients : ndarray of shape (n_samples, n_labels, n_features)
+            Change of the spectrum with a label while all others stay, in the unit of
+            spectra over that of the label; NaN in pixels that were never observed.
+        """
+        u = self._frame.coordinates(self._scaled(labels))
+        pixels, frame = self._pixels, self._frame
+        _, slopes = self._inference.terms.through(u, self.coef_[:, pixels])
+        gradients = np.full((*slopes.shape[:2], self.n_features_in_), np.nan)
+        gradients[:, :, pixels] = frame.matrix.T @ slopes / frame.scale[:, None]
+        return gradients
+
     def label_information(self, labels):
         """Return how much each pixel says of each label: its Fisher information.
 
@@ -179,14 +200,9 @@ class LabelPrediction:
             the pixel, in inverse squares of the unit of the label. The inverse root of
             its sum over pixels is the error of a label if all others are known.
         """
-        scaled = self._scaled(labels)
-        pixels, frame = self._pixels, self._frame
-        u = frame.coordinates(scaled)
-        _, slopes = self._inference.terms.through(u, self.coef_[:, pixels])
-        slopes = frame.matrix.T @ slopes / (frame.scale[:, None] * self._unit)
-        information = np.full((*slopes.shape[:2], self.n_features_in_), np.nan)
-        information[:, :, pixels] = slopes**2 / self._components.noise.typical
-        return information
+        noise = np.full(self.n_features_in_, np.nan)
+        noise[self._pixels] = np.sqrt(self._components.noise.typical) * self._unit
+        return (self.label_gradients(labels) / noise) ** 2
 
     def _scaled(self, labels):
         """Let labels of a user in."""
