@@ -140,6 +140,21 @@ def test_errors_of_labels_as_large_as_their_scatter():
     assert np.mean(held) == pytest.approx(0.68, abs=0.1)
 
 
+@pytest.mark.parametrize("with_errors", [False, True])
+def test_labels_missing_where_pixels_are_missing(with_errors):
+    """Of two surveys, one has neither the blue nor a label: slopes there are right."""
+    rng = np.random.default_rng(10)
+    X, y, slopes = straight(1200, rng, 60, 3)
+    X[rng.random(X.shape) < 0.02] = np.nan
+    other = rng.random(1200) < 0.6
+    X[np.ix_(other, np.arange(30))] = np.nan
+    y[other, 2] = np.nan
+    sigma = np.ones(X.shape) if with_errors else None
+    model = LabelRegressor(**LINEAR).fit(X, y, sigma=sigma)
+    assert_allclose(slope_ratio(model, slopes, slice(30)), 1, atol=0.05)
+    assert_allclose(slope_ratio(model, slopes, slice(30, 60)), 1, atol=0.05)
+
+
 # -- pixels
 
 

@@ -18,6 +18,7 @@ from ._selection import (
     label_energy,
     strong_labels,
 )
+from ._spread import Spread, pixel_groups
 from ._terms import LabelPolynomials, blocks_of
 
 #: Components of least variance, in units of the noise, and their number at most.
@@ -62,6 +63,7 @@ class LabelFit(HeldOutTests):
         self.expected, self.covariance = self.told.copy(), self.told_covariance.copy()
         self._before = None  # responses of the pass before
         self.spread_known = False  # whether spectra have told of the loose labels yet
+        self._groups = None  # of pixels that the same stars have
         self._phi = None  # expected terms, until labels are known better
 
     # -- the course of a fit
@@ -175,7 +177,7 @@ class LabelFit(HeldOutTests):
             self.data,
             self.mean,
             self._expected_terms(),
-            self._spread if self.spread_known else None,
+            self._spread(),
             self.moments.ahead(self.responses.path, self._before),
             self.noise,
         )
@@ -220,17 +222,26 @@ class LabelFit(HeldOutTests):
                     self._phi[rows] = at_nodes.mean(axis=1)
         return self._phi
 
-    def _spread(self, rows, star):
-        """Return the sum of the covariances of the terms of some stars."""
+    def _spread(self):
+        """Return how terms spread, once spectra have told of labels."""
+        if not self.spread_known:
+            return None
+        if self._groups is None:
+            self._groups = pixel_groups(self.data, self.loose)
+        return Spread(self._sums_of_spread, self._groups)
+
+    def _sums_of_spread(self, rows, weights):
+        """Return weighted sums of the covariances of the terms of some stars."""
         p = len(self.terms)
-        total = np.zeros((p, p))
+        total = np.zeros((weights.shape[1], p, p))
         loose = np.isin(rows, self.loose)
         for part in _parts(np.flatnonzero(loose)):
             at_nodes = self._terms_at_nodes(self.terms, rows[part])
             away = at_nodes - at_nodes.mean(axis=1, keepdims=True)
-            away *= np.sqrt(star[part] / away.shape[1])[:, None, None]
-            away = away.reshape(-1, p)
-            total += away.T @ away
+            for own, weight in zip(total, weights[part].T, strict=True):
+                root = np.sqrt(weight / away.shape[1])
+                scaled = (away * root[:, None, None]).reshape(-1, p)
+                own += scaled.T @ scaled
         return total
 
     def _infer_loose_labels(self):

@@ -62,7 +62,7 @@ class HeldOutTests:
                     self.data,
                     self.mean,
                     self._expected_terms(),
-                    self._spread if self.spread_known else None,
+                    self._spread(),
                     moments.ahead(responses.path, before),
                     self.noise,
                     others,

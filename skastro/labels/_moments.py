@@ -116,9 +116,8 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
         What is subtracted from them.
     phi : ndarray of shape (n_samples, n_terms)
         Expected terms of their labels.
-    spread : ndarray of shape (n_samples, n_terms, n_terms), callable or None
-        ``spread(rows)`` is the sum of the covariances of the terms of stars whose
-        labels are not exact.
+    spread : Spread or None
+        Covariances of the terms of stars whose labels are not exact.
     responses : ndarray of shape (n_terms, n_pixels)
         At hand; linear sums are exact where nothing is missing, and otherwise as good
         as these are.
@@ -133,7 +132,7 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
     """
     p, m = phi.shape[1], len(mean)
     gram = np.zeros((N_FOLDS, p, p))
-    loose = np.zeros((N_FOLDS, p, p))
+    loose = [0] * N_FOLDS
     linear = np.zeros((N_FOLDS, p, m))
     square, count, entries, heaviest = np.zeros((4, m))
     scoring = None if data.sigma is None else tuple(np.zeros((3, m)))
@@ -168,7 +167,9 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
             gram[fold] += (terms[own] * star[own, None]).T @ terms[own]
             linear[fold] += terms[own].T.astype(block.dtype) @ heavy[own]
             if spread is not None:
-                loose[fold] += spread(np.arange(rows.start, rows.stop)[own], star[own])
+                of_stars = spread.weights(star[own], weight[own])
+                where = np.arange(rows.start, rows.stop)[own]
+                loose[fold] = loose[fold] + spread.sums(where, of_stars)
     mean_weight = count / max(total, 1e-300)
     rare = mean_weight < _RARE * heaviest
     step = np.where(rare, heaviest, np.maximum(mean_weight, heaviest / 2))
@@ -176,16 +177,17 @@ def accumulate(data, mean, phi, spread, responses, noise, worth=None):
     pace = np.where(count > 0, mean_weight / step, 1)
     weight = np.where(rare, mean_weight, step)
     for fold in range(N_FOLDS):
-        gram[fold] += loose[fold]
         if spread is not None:
-            linear[fold] -= mean_weight * (loose[fold] @ responses)
+            gram[fold] += loose[fold][0]
+            linear[fold] -= spread.through(loose[fold], responses, mean_weight)
         linear[fold] /= step
         linear[fold] += gram[fold] @ responses
     if spread is not None:
-        of_labels = np.einsum("tj,tj->j", responses, loose.sum(axis=0) @ responses)
-        square += mean_weight * of_labels
+        of_labels = spread.through(sum(loose), responses, mean_weight)
+        of_labels = np.einsum("tj,tj->j", responses, of_labels)
+        square += of_labels
         if scoring is not None:
-            scoring[0][:] += of_labels * scoring[2] / max(total, 1e-300)
+            scoring[0][:] += of_labels * scoring[2] / np.maximum(count, 1e-300)
     return Moments(
         gram,
         linear,
