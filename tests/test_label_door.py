@@ -60,6 +60,23 @@ def test_scale_multiplies_the_errors_of_spectra_alone():
     )
 
 
+def test_calibration_is_of_what_spectra_give():
+    """Errors hold for stars like those of training, and stars with less say less."""
+    held = []
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        y, nuisance = rng.normal(size=(1200, 1)), rng.normal(size=(1200, 1))
+        line = rng.normal(size=(1, 30))
+        X = 0.3 * (y + 2 * nuisance) @ line + rng.normal(size=(1200, 30))
+        model = LabelRegressor(degree=1, residual_components=0).fit(X[:500], y[:500])
+        for n_pixels in (30, 6):
+            X[500:, n_pixels:] = np.nan
+            labels, error = model.predict(X[500:], return_std=True)
+            held.append((np.abs(labels - y[500:]) < error).mean())
+    assert np.mean(held[::2]) == pytest.approx(0.68, abs=0.05)
+    assert np.mean(held[1::2]) < 0.85
+
+
 def test_labels_that_bounds_hold_back_are_flagged(stars):
     X, y = stars
     bounds = [[-1, 1], [np.nan, np.nan]]
@@ -256,3 +273,34 @@ def test_errors_in_columns_reach_predictions_of_cross_validation(stars):
     found = cross_val_predict(SigmaUnpacker(model), packed, y, cv=2)
     half = model.fit(X[200:], y[200:], sigma=sigma[200:])
     assert_allclose(found[:200], half.predict(X[:200], sigma=sigma[:200]))
+
+
+@pytest.mark.parametrize(("dtype", "tiny"), [("f4", 1e-25), ("f8", 1e-170)])
+def test_errors_below_the_rounding_of_spectra(stars, dtype, tiny):
+    """They are no errors; their squares vanish."""
+    X, y = stars[0].astype(dtype), stars[1]
+    rounding = np.finfo(dtype).eps
+    expected, error = (
+        LabelRegressor(**PLAIN)
+        .fit(X, y, sigma=rounding)
+        .predict(X[:50], sigma=rounding, return_std=True)
+    )
+    model = LabelRegressor(**PLAIN).fit(X, y, sigma=tiny)
+    found, found_error = model.predict(X[:50], sigma=tiny, return_std=True)
+    assert_allclose(found / error, expected / error, atol=0.01)
+    assert_allclose(found_error, error, rtol=0.01)
+    sigma = np.full(X.shape, 0.5)
+    sigma[3, 4] = sigma[5] = tiny
+    model = LabelRegressor(**PLAIN).fit(X, y, sigma=sigma)
+    found = model.predict(X, sigma=sigma)
+    sigma[3, 4] = sigma[5] = rounding
+    assert_allclose(found, model.predict(X, sigma=sigma), atol=1e-3)
+
+
+def test_errors_far_below_the_scatter_say_nothing(stars, fitted):
+    X, y = stars
+    model = LabelRegressor(**PLAIN).fit(X, y, sigma=1e-4)
+    assert_allclose(model.scatter_, fitted.scatter_, rtol=0.03)
+    expected = fitted.label_information(y[:3])
+    found = model.label_information(y[:3])
+    assert_allclose(found, expected, atol=0.02 * expected.max())

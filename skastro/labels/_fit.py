@@ -105,7 +105,7 @@ class LabelFit(HeldOutTests):
         auto = settings.degree == "auto"
         degree = MAX_DEGREE if auto else settings.degree
         polynomials = LabelPolynomials(u, degree)
-        self.noise = None if data.sigma is None else first_noise(data)
+        self.noise = None if data.sigma is None else first_noise(data, self.mean)
         linear = fixed_terms(polynomials, 1, self.windowed)
         allowed = self._allowed(linear.powers)
         energy_of = partial(

@@ -8,6 +8,8 @@ import numpy as np
 N_FOLDS = 4
 #: Weight of an entry beside the typical one of its star and its pixel, at most.
 _HEAVIEST = 4.0
+#: Share of a pixel's variance that a fit with errors begins with.
+_FIRST_SCATTER = 1e-10
 #: Mean weight of a pixel's entries, over the largest, below which it is rare.
 _RARE = 0.2
 
@@ -22,10 +24,13 @@ class Noise:
         Intrinsic variance, beside the errors of a spectrum; all of it without these.
     typical : ndarray of shape (n_pixels,)
         Typical variance of an entry, errors included.
+    rounding : ndarray of shape (n_pixels,) or float, default=0.0
+        Least variance of the scatter beside errors.
     """
 
     scatter: np.ndarray
     typical: np.ndarray
+    rounding: np.ndarray | float = 0.0
 
 
 @dataclass
@@ -215,13 +220,23 @@ def _weights(missing, variance, noise):
     return star, np.minimum(weight, _HEAVIEST, out=weight), inverse
 
 
-def first_noise(data):
-    """Return the noise that a fit with errors begins with: no scatter."""
-    count, inverse = 0, 0
+def first_noise(data, mean):
+    """Return the noise that a fit with errors begins with.
+
+    Nearly all of it is errors; but these may be smaller than the rounding of spectra,
+    or by far too small to begin with.
+    """
+    count, inverse, square, size = np.zeros((4, len(mean)))
+    for _, block, missing, _ in data.blocks():
+        left = np.where(missing, 0, block - mean)
+        count += np.count_nonzero(~missing, axis=0)
+        square += np.einsum("ij,ij->j", left, left)
+        np.maximum(size, np.abs(np.where(missing, 0, block)).max(axis=0), out=size)
+    rounding = (np.finfo(block.dtype).eps * np.maximum(size, 1e-3 * size.max())) ** 2
+    scatter = np.maximum(_FIRST_SCATTER * square / count, rounding)
     for _, _, missing, variance in data.blocks():
-        count = count + np.count_nonzero(~missing, axis=0)
-        inverse = inverse + np.where(missing, 0, 1 / variance).sum(axis=0)
-    return Noise(np.zeros(len(count)), count / inverse)
+        inverse += np.where(missing, 0, 1 / (variance + scatter)).sum(axis=0)
+    return Noise(scatter, count / inverse, rounding)
 
 
 def new_noise(moments, noise, responses, used, floor):
@@ -250,9 +265,11 @@ def new_noise(moments, noise, responses, used, floor):
         return Noise(typical, typical)
     squares, inverse, information = moments.scoring
     step = squares * moments.count / left - inverse
-    scatter = np.maximum(noise.scatter + step / np.maximum(information, 1e-300), 0)
-    # the mean inverse variance, to first order in the change of the scatter
-    per_entry = np.maximum(moments.entries, 1e-300)
-    mean = inverse / per_entry - (scatter - noise.scatter) * information / per_entry
-    mean = np.clip(mean, 0.5 * inverse / per_entry, 2 * inverse / per_entry)
-    return Noise(scatter, np.maximum(1 / np.maximum(mean, 1e-300), floor))
+    scatter = noise.scatter + step / np.maximum(information, 1e-300)
+    scatter = np.maximum(scatter, noise.rounding)
+    # one over the mean inverse variance: to first order in the change of the scatter,
+    # and exact where all entries of a pixel have the same error
+    inverse = np.maximum(inverse, 1e-300)
+    growth = 1 + (scatter - noise.scatter) * information / inverse
+    typical = moments.entries / inverse * np.maximum(growth, 0.5)
+    return Noise(scatter, np.maximum(typical, floor), noise.rounding)
