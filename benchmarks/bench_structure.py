@@ -162,12 +162,18 @@ def main():
     parser.add_argument("--serial", type=int, default=3)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--brute", type=int, default=2**22)
+    parser.add_argument("--only-large", action="store_true")
     arguments = parser.parse_args()
     galaxy = load_ngc1068()
     lines = galaxy.lines
-    chemical, _ = models(lines, arguments.models)
     _, free = train(lines, arguments.models)
-    X = chemical.encode_lines(lines)
+    X = free.encode_lines(lines)
+    if arguments.only_large:
+        large = apart(large_map, free, galaxy.prior, X, arguments.large, 128)
+        sections = [f"## A large map\n\n{large}"]
+        helpers.write("structure_large_map", sections, "torch", "numba")
+        return
+    chemical, _ = models(lines, arguments.models)
     y, sigma = dissimilar(free, galaxy.prior, 256)
     _, *free_map = scene(free, galaxy.prior, arguments.map)
     _, *chemical_map = scene(chemical, galaxy.chemical_prior, arguments.map)
