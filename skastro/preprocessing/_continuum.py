@@ -42,8 +42,8 @@ class ContinuumNormalizer(SpectrumTransformer):
     pixels : {"clipped", "learned"} or array-like, default="clipped"
         Which pixels are continuum. ``"clipped"``: found in each spectrum, and nothing
         is learned. ``"learned"``: those where the mean of the training spectra is
-        continuum. Or a mask of shape (n_pixels,), True where they are, or ranges of
-        wavelength (n_ranges, 2).
+        continuum, for spectra at rest. Or a mask of shape (n_pixels,), True where they
+        are, or ranges of wavelength (n_ranges, 2).
     regions : array-like of shape (n_regions, 2), default=None
         Ranges of wavelength that have a continuum each; what is in none has no
         continuum. By default they end at gaps, of more than five times the median step.
