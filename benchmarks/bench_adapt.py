@@ -17,7 +17,7 @@ from skastro.metrics import twin_recovery_scorer
 MODELS = {
     "PolyDisentangler": PolyDisentangler(random_state=0),
     "ConditionalFactorAnalysis": ConditionalFactorAnalysis(
-        with_covariance=True, random_state=0
+        loading_degree=3, with_covariance=True, random_state=0
     ),
 }
 

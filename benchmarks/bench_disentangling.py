@@ -243,7 +243,7 @@ def recast(n_stars):
         S, S_test, rows = noisy(train["X"], snr, 1), noisy(truth, snr, 2), []
         for model in (
             PolyDisentangler(random_state=0),
-            ConditionalFactorAnalysis(random_state=0),
+            ConditionalFactorAnalysis(loading_degree=3, random_state=0),
             FaderDisentangler(random_state=0),
             FactorDisentangler(random_state=0),
         ):

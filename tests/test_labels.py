@@ -546,12 +546,39 @@ def test_defaults_fit_small_samples(cls, n):
         assert LinearRegression().fit(Z, z).score(Z, z) > 0.8
 
 
-def test_large_samples_have_the_defaults_that_they_had():
+@pytest.mark.parametrize(
+    ("n", "n_components", "loading_degree"),
+    [(60, 6, 0), (150, 6, 1), (850, 7, 1), (850, 5, 2), (850, 3, 3)],
+)
+def test_loadings_leave_ten_stars_for_each_coefficient(n, n_components, loading_degree):
+    """Or five if they are linear; the mean's are counted, too."""
+    S, u, _ = stars(n, n_bins=12)
+    u = np.column_stack([u, np.random.default_rng(0).normal(size=n)])
+    model = ConditionalFactorAnalysis(
+        n_components=n_components, max_iter=1, tol=0, random_state=0
+    )
+    model.fit(S, conditions=u)
+    assert model.loading_degree_ == loading_degree
+
+
+def test_latents_of_a_few_hundred_stars_hold_the_chemistry():
+    """Of new stars; loadings of degree 3, of 250 coefficients, reach 0.58."""
+
+    def three_labels(n, seed):
+        S, u, z = stars(n, noise=0.2, seed=seed, n_bins=12)
+        return np.column_stack([S, u, np.random.default_rng(seed).normal(size=n)]), z
+
+    (X, z), (X_new, z_new) = three_labels(400, 1), three_labels(300, 2)
+    model = ConditionalFactorAnalysis(
+        slice(-3, None), max_iter=4, tol=0, random_state=0
+    ).fit(X)
+    linear = LinearRegression().fit(model.transform(X), z)
+    assert linear.score(model.transform(X_new), z_new) > 0.68
+
+
+def test_defaults_of_polynomials_of_large_samples():
     S, u, _ = stars(450)
     u = np.column_stack([u, np.random.default_rng(0).normal(size=450)])
-    model = ConditionalFactorAnalysis(max_iter=1, tol=0, random_state=0)
-    model.fit(S, conditions=u)
-    assert (model.n_components_, model.loading_degree_, model.degree_) == (20, 3, 2)
     model = PolyDisentangler(random_state=0).fit(S, conditions=u)
     assert (model.degree_, len(model.components_)) == (4, 50)
 

@@ -23,7 +23,10 @@ from ._polynomials import OrthonormalPolynomials, count
 
 #: What "auto" allows.
 MAX_DEGREE, ROWS_PER_POLYNOMIAL = 6, 40
-MAX_COMPONENTS, MAX_LOADING_DEGREE, ROWS_PER_COMPONENT = 20, 3, 10
+MAX_COMPONENTS, ROWS_PER_COMPONENT = 20, 10
+#: Stars for each coefficient of a bin, for loadings of degree 1, 2 and 3. Responses
+#: change with the labels mostly in proportion: that is worth more errors than the rest.
+ROWS_PER_COEFFICIENT = 5, 10, 10
 
 #: Stars whose scores are looked at, if all have labels that are not exact.
 FEW = 200
@@ -56,17 +59,19 @@ class ConditionalFactorAnalysis(LongFit, FactorInference):
         spectrum. None if labels are given beside X, as ``conditions``.
     n_components : int or "auto", default="auto"
         Number of latent variables. A few more than there are abundances do no harm.
-        "auto" is 20; of spectra of fewer bins, as many; and if the stars do not
-        determine so many coefficients of a bin (each latent has one for each
-        polynomial of its loadings), one for every 10 stars at most.
+        "auto" is 20; of spectra of fewer bins, as many; and one for every 10 stars at
+        most.
     degree : int or "auto", default="auto"
         Degree of the polynomials of the mean spectrum; what too low a degree leaves is
         taken for chemistry. "auto" is the highest, from 1 to 6, of which there are at
         least 40 stars for each polynomial.
     loading_degree : int or "auto", default="auto"
-        Degree of the polynomials of the loadings. "auto" is 3; if the stars do not
-        determine so many coefficients, the highest of which there are no more than
-        half as many as stars, or 0.
+        Degree of the polynomials of the loadings. Coefficients that the stars do not
+        determine well put noise in all latents. "auto" is the highest, from 0 to 3, of
+        which there are at least 10 stars for each coefficient of a bin, or 5 if it is
+        1: with three labels and 20 latents, 3 from about 5,000 stars on, 2 from about
+        2,500 and 1 from 450. A bin's mean has a coefficient for each polynomial of
+        `degree`, and its loadings have one for each of theirs and each latent.
     max_iter : int, default=20
         Passes over the data at most.
     tol : float, default=0.01
@@ -353,15 +358,14 @@ class ConditionalFactorAnalysis(LongFit, FactorInference):
     def _choose_sizes(self, U, n_bins):
         """Return the number of components, and the degree of their loadings."""
         k, degree = self.n_components, self.loading_degree
-        small = k == "auto", degree == "auto"
-        k = min(MAX_COMPONENTS, n_bins) if small[0] else k
-        degree = MAX_LOADING_DEGREE if small[1] else degree
         n, n_mean = len(U), count(U, self.degree_)
-        if not any(small) or n_mean + k * count(U, degree) <= n:
-            return k, degree
-        if small[0]:
-            k = min(k, max(1, n // ROWS_PER_COMPONENT))
-        if small[1]:
-            while degree > 0 and n_mean + k * count(U, degree) > n / 2:
-                degree -= 1
+        if k == "auto":
+            k = min(MAX_COMPONENTS, n_bins, max(1, n // ROWS_PER_COMPONENT))
+        if degree == "auto":
+            allowed = [
+                degree
+                for degree, n_rows in enumerate(ROWS_PER_COEFFICIENT, start=1)
+                if n_rows * (n_mean + k * count(U, degree)) <= n
+            ]
+            degree = max(allowed, default=0)
         return k, degree
