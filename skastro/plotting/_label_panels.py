@@ -85,6 +85,8 @@ def one_scale(densities, axes):
 
 def typical_error(ax, error):
     """Draw a median error into the lower right corner."""
+    if not np.isfinite(error):
+        return
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     x = right - 0.06 * (right - left)
     y = low + 0.06 * (high - low) + error
