@@ -46,7 +46,7 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
             f"{type(estimator).__name__} requires y to be passed, but the target y is"
             " None."
         )
-    names = _names_of_labels(y)
+    names = names_of_labels(y)
     y = np.asarray(plain(y, "y"))
     if y.dtype.kind == "c":
         raise ValueError(f"Complex data not supported: `y` is {y.dtype}.")
@@ -86,7 +86,7 @@ def check_labels(estimator, y, label_sigma, n_samples, *, reset=True):
     return y, None, known, one
 
 
-def _names_of_labels(y):
+def names_of_labels(y):
     """Return the names of a table's columns, or the one of a column, or None."""
     if hasattr(y, "columns") or hasattr(y, "colnames"):
         return names_of(y)

@@ -42,14 +42,16 @@ def set_limits(ax, below, true, predicted, limit):
 
 
 def annotate(ax, text, **kwargs):
-    """Write into the upper left corner."""
+    """Write into the upper left corner, legible over stars."""
+    from matplotlib.patheffects import withStroke
+
     ax.annotate(
         text,
         (0.03, 0.96),
         xycoords="axes fraction",
         va="top",
         zorder=5,
-        bbox={"facecolor": "w", "alpha": 0.75, "linewidth": 0, "pad": 1.5},
+        path_effects=[withStroke(linewidth=2.5, foreground="w")],
         **{"fontsize": "small"} | kwargs,
     )
 
@@ -85,6 +87,8 @@ def one_scale(densities, axes):
 
 def typical_error(ax, error):
     """Draw a median error into the lower right corner."""
+    if not np.isfinite(error):
+        return
     (left, right), (low, high) = ax.get_xlim(), ax.get_ylim()
     x = right - 0.06 * (right - left)
     y = low + 0.06 * (high - low) + error
