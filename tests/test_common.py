@@ -199,7 +199,7 @@ INSTANCES = {
         ),
     ],
     # with_covariance asks for numbers of columns that the checks do not give
-    "RSCA": [RSCA(), RSCA(1, scale_estimator="std")],
+    "RSCA": [RSCA(), RSCA(1, scale_estimator="std", shrinkage="auto")],
     "NuisanceProjection": [NuisanceProjection()],
     # whatever the checks take for extinctions, every star is of either kind
     "InterstellarMasker": [
