@@ -4,7 +4,8 @@ Two weights make the estimate: one takes the covariance to a diagonal in the col
 X, the other takes that diagonal's variances to one common share of the population's,
 which is the metric of scaled columns. Each pair on a grid of weights is judged by
 clusters that the covariance was not learned from, and the weights are the mean of all,
-each as likely as it makes what was left out.
+each as likely as it makes what was left out. Strangers are every n-th star of the
+field, so that the order of rows matters a little.
 """
 
 import numpy as np
