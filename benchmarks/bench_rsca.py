@@ -134,25 +134,37 @@ def real_table():
     )
     second = clusters[["m_h", "c_m", "n_m", "alpha_m"]].to_numpy()
     table = [judge_abundances("APOGEE, 7 clusters", first, second, clusters.cluster)]
-    many = pd.read_csv(stellar / "mitschang2012_open_cluster_abundances_wide.csv")
-    # [X/Fe] but for iron, of elements that both have
-    shared = ["Fe", "Al", "Ca", "Mg", "Mn", "Na", "Ni", "Si", "Ti", "V"]
-    first = np.column_stack(
-        [field.FE_H] + [field[f"{e.upper()}_H"] - field.FE_H for e in shared[1:]]
-    )
-    second = many[shared].to_numpy()
+    first, second, names = mitschang()
     for k in (2, 4, 6):
         for aware in (False, True):
             name = f"Mitschang et al. 2012, gaps, PPCA {k}"
             name += ", error-aware" if aware else ""
-            table.append(judge_abundances(name, first, second, many.cluster, k, aware))
+            table.append(judge_abundances(name, first, second, names, k, aware))
     header = ["", "clusters", "stars", "missing", "raw", "scaled", "RSCA"]
     return helpers.table(header, table)
 
 
+def mitschang():
+    """Return [Fe/H] and nine [X/Fe] of the field and of 30 clusters, and their names.
+
+    Of elements that both have; gaps are NaN, and stars that have nothing are left out.
+    """
+    stellar = helpers.SHARED / "stellar"
+    field = pd.read_csv(stellar / "apogee_dr12_field_abundances.csv.gz")
+    many = pd.read_csv(stellar / "mitschang2012_open_cluster_abundances_wide.csv")
+    shared = ["Fe", "Al", "Ca", "Mg", "Mn", "Na", "Ni", "Si", "Ti", "V"]
+    first = np.column_stack(
+        [field.FE_H] + [field[f"{e.upper()}_H"] - field.FE_H for e in shared[1:]]
+    )
+    tables = [np.where(np.abs(x) < 10, x, np.nan) for x in (first, many[shared])]
+    kept = [~np.isnan(x).all(axis=1) for x in tables]
+    names = many.cluster.to_numpy().astype(str)[kept[1]]
+    return tables[0][kept[0]], tables[1][kept[1]], names
+
+
 def judge_abundances(name, field, stars, cluster, n_components=None, aware=False):
     X = np.concatenate([field, stars])
-    y = np.concatenate([np.full(len(field), "-1"), cluster.to_numpy().astype(str)])
+    y = np.concatenate([np.full(len(field), "-1"), np.asarray(cluster).astype(str)])
     X = np.where(np.abs(X) < 10, X, np.nan)
     y = y[keep := ~np.isnan(X).all(axis=1)]
     X = X[keep]

@@ -207,7 +207,7 @@ INSTANCES = {
         ),
     ],
     # likewise
-    "RSCA": [RSCA(), RSCA(1, scale_estimator="std")],
+    "RSCA": [RSCA(), RSCA(1, scale_estimator="std", shrinkage="auto")],
     "NuisanceProjection": [NuisanceProjection()],
     # whatever the checks take for extinctions, every star is of either kind
     "InterstellarMasker": [

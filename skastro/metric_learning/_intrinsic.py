@@ -15,7 +15,7 @@ def typical_error(C):
     return np.linalg.inv(np.linalg.inv(C + ridge * np.eye(k)).mean(axis=0))
 
 
-def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
+def intrinsic_covariance(x, C, groups, *, prior=None, tol=1e-2, max_iter=500):
     """Fit the covariance of groups of vectors beyond that of their errors.
 
     Vector i of group g is ``N(mean_g, S + C_i)``. S is of restricted maximum
@@ -31,6 +31,10 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
         Covariances of their errors.
     groups : ndarray of int of shape (n,)
         Numbers of the groups, from 0.
+    prior : tuple of float and ndarray of shape (k, k), default=None
+        So many further differences, without errors, that scatter with this covariance:
+        a conjugate inverse-Wishart prior, of which the mode is taken. Needed where
+        there are fewer differences than dimensions.
     tol : float, default=1e-2
         Ends when no variance of any combination changes by more than this fraction
         of itself and a tenth of its error.
@@ -49,7 +53,8 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
     start = np.flatnonzero(np.diff(groups, prepend=-1))
     residual = x - (np.add.reduceat(x, start) / np.bincount(groups)[:, None])[groups]
     n_free = len(x) - len(start)
-    S = residual.T @ residual / n_free
+    n_prior, expected = (0.0, 0.0) if prior is None else prior
+    S = (residual.T @ residual + n_prior * expected) / (n_free + n_prior)
     error = typical_error(C)
     for _ in range(max_iter):
         P = np.linalg.inv(S + C)
@@ -60,6 +65,10 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
         gain = left.T @ left
         loss = P.sum(axis=0)
         loss -= np.tensordot(P @ of_means[groups], P, axes=([0, 2], [0, 1]))
+        if n_prior:
+            inverse = np.linalg.inv(S)
+            gain += n_prior * inverse @ expected @ inverse
+            loss += n_prior * inverse
         # S' by the Cholesky factor of loss
         L = np.linalg.cholesky((loss + loss.T) / 2)
         SL = S @ L
@@ -76,6 +85,49 @@ def intrinsic_covariance(x, C, groups, *, tol=1e-2, max_iter=500):
             ConvergenceWarning,
         )
     return S, means
+
+
+def intrinsic_variances(x, variances, groups, *, tol=1e-2, max_iter=500):
+    """Fit `intrinsic_covariance` to each column by itself.
+
+    Parameters
+    ----------
+    x : ndarray of shape (n, k)
+        Vectors.
+    variances : ndarray of shape (n, k)
+        Variances of their errors.
+    groups : ndarray of int of shape (n,)
+        Numbers of the groups, from 0.
+    tol : float, default=1e-2
+        Ends when no variance changes by more than this fraction of itself and a tenth
+        of its error.
+    max_iter : int, default=500
+        Steps at most.
+
+    Returns
+    -------
+    s : ndarray of shape (k,)
+        Intrinsic variances, at least 0.
+    """
+    order = np.argsort(groups, kind="stable")
+    x, variances, groups = x[order], variances[order], groups[order]
+    start = np.flatnonzero(np.diff(groups, prepend=-1))
+    means = np.add.reduceat(x, start) / np.bincount(groups)[:, None]
+    s = ((x - means[groups]) ** 2).sum(axis=0) / (len(x) - len(start))
+    tiny = np.finfo(float).tiny
+    error = len(x) / (1 / np.maximum(variances, tiny)).sum(axis=0)
+    for _ in range(max_iter):
+        P = 1 / np.maximum(s + variances, tiny)
+        of_means = 1 / np.add.reduceat(P, start)
+        means = of_means * np.add.reduceat(P * x, start)
+        gain = ((P * (x - means[groups])) ** 2).sum(axis=0)
+        loss = P.sum(axis=0) - (P**2 * of_means[groups]).sum(axis=0)
+        new = s * np.sqrt(gain / np.maximum(loss, tiny))
+        change = np.abs(new - s) / np.maximum(new + error / 10, tiny)
+        s = new
+        if change.max() < tol:
+            break
+    return s
 
 
 def pair_log_density(difference, C, extra):

@@ -10,17 +10,15 @@ from ..metrics import doppelganger_scorer
 from ..metrics._doppelganger import rate_among_clusters
 from ..metrics._representation import representation
 from ..utils.arrays import as_matrix, validate
-from ..utils.cluster_labels import SPLITTERS, read_clusters
+from ..utils.cluster_labels import SPLITTERS, join_pairs, read_clusters
 from ..utils.estimator import SkastroEstimator
 from ..utils.sklearn_names import Interval, StrOptions, _fit_context
 from ..utils.uncertain import UncertainVectors
 from ..utils.warn import warn
-from ._intrinsic import intrinsic_covariance
 from ._pairs import PairLikelihood
 from ._population import population
+from ._within import scatter_within
 
-#: The median absolute deviation of a Gaussian times this is its standard deviation.
-MAD_TO_SIGMA = 1.4826
 #: What to do about missing values.
 _COMPLETE = (
     "RSCA needs complete rows: put ProbabilisticPCA before it, which takes NaN as"
@@ -59,6 +57,11 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         clusters are then the intrinsic ones, by restricted maximum likelihood; axes
         and scales are those for a star of typical errors; and `log_likelihood_ratio`
         takes the errors of both stars of a pair into account.
+    shrinkage : float in [0, 1], "auto" or None, default=None
+        Weight of the diagonal in the covariance within clusters, for few stars. None,
+        as 0, is the published algorithm, which needs as many degrees of freedom, stars
+        less clusters, as dimensions. "auto" fits whatever there is, by the weights that
+        left-out clusters make likely, which tend to 0 where clusters are many.
     field_label : int, str or None, default=-1
         The value of y that marks a field star, as a missing label does: None, NaN,
         pandas' NA, or masked. None if only these do.
@@ -79,8 +82,14 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         variance of the population that lies between birth places.
     n_components_ : int
         Number of dimensions of the output.
+    shrinkage_ : float
+        Weight of the diagonal.
+    evenness_ : float
+        Weight in it of a common share of the population's variances: 0 is the
+        scatter's own diagonal, and 1 the metric of scaled columns.
     clusters_ : ndarray of shape (n_clusters,)
-        Clusters of two or more stars, from which the scatter was learned.
+        Clusters of two or more stars, from which the scatter was learned; those of
+        `pairs` have the numbers after those of y, or are "pair 0" and so on.
     n_features_in_ : int
         Number of features of X.
     feature_names_in_ : ndarray of shape (n_features,)
@@ -101,6 +110,20 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
     :math:`\sigma_{clust} \ge \sigma_{pop}` has exactly no weight. The intrinsic
     covariance of a population of more than 20,000 stars is fitted to every second,
     third, … of them, which leaves an error of less than one per cent.
+
+    With shrinkage, the covariance within clusters is
+
+    .. math:: (1 - \lambda) S + \lambda D, \quad
+              D = (1 - \mu)\, \mathrm{diag}\, S + \mu\, r\, \mathrm{diag}\, \Sigma_{pop}
+
+    in the coordinates of X, with r the mean ratio of the two diagonals, at most 0.9.
+    The diagonal belongs to the columns of X, whose units do not matter: abundances,
+    whose errors are about independent, or components. A number is :math:`\lambda`, with
+    :math:`\mu = 0`. "auto" is the mean over a grid of both, each point as likely as the
+    product over left-out clusters of one over their doppelganger rates (averaged in
+    logarithm over pairs). With `with_covariance`, S has an inverse-Wishart prior worth
+    :math:`\lambda / (1 - \lambda)` times its degrees of freedom, and the rates are of
+    the scores that errors and population make likely.
 
     References
     ----------
@@ -130,6 +153,11 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         "n_components": [Interval(numbers.Integral, 1, None, closed="left"), None],
         "scale_estimator": [StrOptions({"mad", "std"})],
         "with_covariance": ["boolean"],
+        "shrinkage": [
+            Interval(numbers.Real, 0, 1, closed="both"),
+            StrOptions({"auto"}),
+            None,
+        ],
         "field_label": [numbers.Real, str, None],
     }
 
@@ -139,23 +167,30 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         *,
         scale_estimator="mad",
         with_covariance=False,
+        shrinkage=None,
         field_label=-1,
     ):
         self.n_components = n_components
         self.scale_estimator = scale_estimator
         self.with_covariance = with_covariance
+        self.shrinkage = shrinkage
         self.field_label = field_label
 
     @_fit_context(prefer_skip_nested_validation=True)
-    def fit(self, X, y):
-        """Learn the metric.
+    def fit(self, X, y=None, *, pairs=None):
+        """Learn the metric, from clusters, from pairs of stars, or from both.
 
         Parameters
         ----------
         X : array-like of shape (n_samples, n_features)
             Representations of stars, such as principal components.
-        y : array-like of shape (n_samples,)
-            Cluster of each star; `field_label`, or missing, for field stars.
+        y : array-like of shape (n_samples,), default=None
+            Cluster of each star; `field_label`, or missing, for field stars. May be
+            left out where there are `pairs`.
+        pairs : array-like of int of shape (n_pairs, 2), default=None
+            Rows of siblings: wide binaries, or visits. Chains make one group, and a
+            star paired with a member of a cluster joins it. Others are of the field,
+            unless y says otherwise. A cross-validation needs groups of two in y.
 
         Returns
         -------
@@ -165,16 +200,17 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         Raises
         ------
         ValueError
-            If X holds NaN, y has no cluster of two stars, the clusters have too few
-            stars for the dimensions of X, or `n_components` is more than those; or if
-            there are no field stars, and one label holds most of the rows.
+            If X holds NaN, no cluster has two stars, too few do for the dimensions of
+            X without `shrinkage`, or `n_components` is more than those; if `pairs` are
+            out of range, pair a star with itself or connect clusters; or if there are
+            no field stars, and one label holds most of the rows.
 
         Warns
         -----
         UserWarning
             If clusters of one star are left out.
         """
-        stars, clusters = self._check_fit(X, y)
+        stars, clusters = self._check_fit(X, y, pairs)
         return self._fit_clusters(stars, clusters, self._population(stars, clusters))
 
     def transform(self, X):
@@ -295,9 +331,13 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
 
     # -- the fit, in parts that cross-validation can share
 
-    def _check_fit(self, X, y):
+    def _check_fit(self, X, y, pairs=None):
         """Let stars and their clusters in."""
+        if y is None and pairs is not None:
+            y = np.full(len(X), None)
         clusters = read_clusters(y, self.field_label)
+        if pairs is not None:
+            clusters = join_pairs(clusters, pairs)
         # the codes of clusters stand for y, of which labels may be missing
         X, _ = validate(self, X, clusters.codes, ensure_min_samples=2, remedy=_COMPLETE)
         labels, counts = clusters.labels, clusters.counts
@@ -344,65 +384,35 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         member = np.isin(clusters.codes, clusters.several)
         groups = np.unique(clusters.codes[member], return_inverse=True)[1]
         dtype = stars.values.dtype
-        members = population(stars[member].astype(np.float64))
-        z = members.values
-        n_free = len(z) - len(self.clusters_)
-        if not n_free:
-            raise ValueError(
-                "No other cluster of two or more stars is left to learn from."
-            )
-        if n_free < z.shape[1]:
-            raise ValueError(
-                f"{len(z)} stars in {len(self.clusters_)} cluster(s) leave {n_free}"
-                f" degrees of freedom, fewer than the {z.shape[1]} dimensions of X: the"
-                " scatter within clusters is unknown in some. Give X fewer columns,"
-                " e.g. by n_components of the step before, or more stars; X has"
-                f" n_samples={len(stars)}."
-            )
-        whitening = population.whitening
-        if self.with_covariance:
-            siblings, _ = intrinsic_covariance(z, members.covariance, groups)
-            typical = whitening.T @ population.error @ whitening
-            variance, rotation = np.linalg.eigh(siblings + typical)
-        else:
-            residual = z - _by_group(np.mean, z, groups)
-            rotation = np.linalg.eigh(residual.T @ residual)[1]
-            variance = self._pooled_variance(z @ rotation, groups) / n_free
+        members = stars[member].astype(np.float64)
+        within = scatter_within(
+            members, groups, population, self.shrinkage, self.scale_estimator
+        )
+        self.shrinkage_, self.evenness_ = within.shrinkage, within.evenness
+        variance, rotation = within.variance, within.rotation
         variance = np.maximum(variance, np.finfo(dtype).eps)
         order = np.argsort(variance)[: self.n_components]
         variance, rotation = variance[order], rotation[:, order]
         weight = np.maximum(1 / variance - 1, 0)
-        axes = whitening @ rotation
+        axes = population.whitening @ rotation
         self.n_components_ = len(order)
         self.mean_ = population.mean.astype(dtype)
         self.relevance_ = np.maximum(1 - variance, 0)
         with np.errstate(divide="ignore"):
             self.scale_ = 1 / np.sqrt(weight)
         self.components_ = (axes * np.sqrt(weight)).T.astype(dtype)
-        back = np.linalg.pinv(whitening)
         finite = np.where(weight > 0, self.scale_, 0)
-        self._inverse = (finite[:, None] * (rotation.T @ back)).astype(dtype)
+        self._inverse = (finite[:, None] * (rotation.T @ population.back)).astype(dtype)
         # what pairs are compared in: dimensions with weight, not yet scaled
         used = weight > 0
         rotation, axes = rotation[:, used], axes[:, used]
         beyond = None, None
         if self.with_covariance:
             intrinsic = axes.T @ population.intrinsic @ axes
-            beyond = 2 * rotation.T @ siblings @ rotation, 2 * intrinsic
+            siblings = rotation.T @ within.intrinsic @ rotation
+            beyond = 2 * siblings, 2 * intrinsic
         self._pairs = PairLikelihood(axes.astype(dtype), variance[used], *beyond)
         return self
-
-    def _pooled_variance(self, z, groups):
-        """Return the sum over clusters of (n - 1) x the squared scatter."""
-        if self.scale_estimator == "std":
-            return ((z - _by_group(np.mean, z, groups)) ** 2).sum(axis=0)
-        total = 0
-        for g in range(groups.max() + 1):
-            members = z[groups == g]
-            deviation = np.abs(members - np.median(members, axis=0))
-            scatter = MAD_TO_SIGMA * np.median(deviation, axis=0)
-            total = total + (len(members) - 1) * scatter**2
-        return total
 
     def _leave_one_cluster_out(self, X, y):
         """Yield each cluster and the metric learned from all others.
@@ -438,10 +448,3 @@ class RSCA(ClassNamePrefixFeaturesOutMixin, TransformerMixin, SkastroEstimator):
         tags.target_tags.required = True
         tags.transformer_tags.preserves_dtype = ["float64", "float32"]
         return tags
-
-
-def _by_group(function, z, groups):
-    """Return, for each row, a statistic of its group."""
-    return np.stack(
-        [function(z[groups == g], axis=0) for g in range(groups.max() + 1)]
-    )[groups]

@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import connected_components
 from sklearn.utils import column_or_1d
 
 from .arrays import mask_of, refuse_units
@@ -106,6 +108,95 @@ def read_clusters(y, field_label=-1, *, guess=True, remedy=None):
                 f" are the field, {remedy or f'set field_label={name!r}'}."
             )
     return Clusters(codes, labels, counts)
+
+
+def join_pairs(clusters, pairs):
+    """Put stars that pairs connect, by chains too, into one cluster.
+
+    Parameters
+    ----------
+    clusters : Clusters
+        Who is of which cluster already.
+    pairs : array-like of int of shape (n_pairs, 2)
+        Rows of the two stars of each pair.
+
+    Returns
+    -------
+    clusters : Clusters
+        Groups without a star of a cluster are new ones, in the order of their first
+        rows: of the next numbers, or of names such as "pair 0".
+
+    Raises
+    ------
+    ValueError
+        If `pairs` is not of that shape, not of row numbers, pairs a star with itself,
+        or connects two clusters.
+    """
+    n = len(clusters.codes)
+    pairs = _row_pairs(pairs, n)
+    graph = coo_array((np.ones(len(pairs)), tuple(pairs.T)), shape=(n, n))
+    group = connected_components(graph, directed=False)[1]
+    paired = np.unique(pairs)
+    known = paired[clusters.codes[paired] >= 0]
+    cluster_of = np.full(n, -1)
+    cluster_of[group[known]] = clusters.codes[known]
+    torn = known[cluster_of[group[known]] != clusters.codes[known]]
+    if len(torn):
+        a, b = clusters.codes[torn[0]], cluster_of[group[torn[0]]]
+        raise ValueError(
+            f"pairs connect stars of two clusters of y, {clusters.labels[a].item()!r}"
+            f" and {clusters.labels[b].item()!r}, through row {torn[0]}: give those one"
+            " label, or leave the pair out."
+        )
+    fresh, first = np.unique(group[paired], return_index=True)
+    fresh = fresh[np.argsort(first)]
+    fresh = fresh[cluster_of[fresh] < 0]
+    cluster_of[fresh] = len(clusters.labels) + np.arange(len(fresh))
+    codes = clusters.codes.copy()
+    codes[paired] = cluster_of[group[paired]]
+    labels = _and_more(clusters.labels, len(fresh))
+    # codes are in the order of labels
+    order = np.argsort(labels, kind="stable")
+    place = np.append(np.argsort(order), -1)
+    counts = np.bincount(codes[codes >= 0], minlength=len(labels))
+    return Clusters(place[codes], labels[order], counts[order])
+
+
+def _row_pairs(pairs, n):
+    """Check pairs of rows."""
+    pairs = np.asarray(pairs)
+    if pairs.ndim != 2 or pairs.shape[1] != 2 or not len(pairs):
+        raise ValueError(
+            "pairs must be of shape (n_pairs, 2), the rows of the two stars of each"
+            f" pair, got an array of shape {pairs.shape}."
+        )
+    if pairs.dtype.kind not in "iu":
+        raise ValueError(
+            f"pairs must hold row numbers of X, integers, got {pairs.dtype}."
+        )
+    outside = (pairs < 0) | (pairs >= n)
+    if outside.any():
+        raise ValueError(
+            f"pairs has the index {pairs[outside][0]} in row"
+            f" {np.argwhere(outside)[0, 0]}, out of range: X has rows 0 to {n - 1}."
+        )
+    alone = np.flatnonzero(pairs[:, 0] == pairs[:, 1])
+    if len(alone):
+        raise ValueError(
+            f"pairs pairs star {pairs[alone[0], 0]} with itself in row {alone[0]}; a"
+            " pair is of two rows of X."
+        )
+    return pairs
+
+
+def _and_more(labels, n):
+    """Return labels and n more that are not among them."""
+    if labels.dtype.kind in "iu" or not len(labels):
+        start = labels.max() + 1 if len(labels) else 0
+        return np.append(labels, np.arange(start, start + n)).astype(int)
+    if labels.dtype.kind == "f":
+        return np.append(labels, np.floor(labels.max()) + 1 + np.arange(n))
+    return np.append(labels, [f"pair {i}" for i in range(n)])
 
 
 def _read(y, field_label):
