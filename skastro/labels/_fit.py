@@ -61,7 +61,6 @@ class LabelFit(HeldOutTests):
         known = (precision >= EXACT).all(axis=1)
         self.told[known] = v[known]
         self.expected, self.covariance = self.told.copy(), self.told_covariance.copy()
-        self._before = None  # responses of the pass before
         self.spread_known = False  # whether spectra have told of the loose labels yet
         self._groups = None  # of pixels that the same stars have
         self._phi = None  # expected terms, until labels are known better
@@ -84,13 +83,13 @@ class LabelFit(HeldOutTests):
                     self._infer_loose_labels()
                 if not exact:
                     self._pass()
-            before = self._before = self.responses.path
+            self._before = self.responses.path
             gram = self.moments.gram.sum(axis=0)
             linear = self.moments.linear.sum(axis=0)
             self.responses.fit(gram, linear, self._variance(), self.moments.rare)
             if exact:
                 self._new_noise()
-            change = self._change(before, gram)
+            change = self._change(gram)
             if progress.step(change=f"{change:.2e}") or change < settings.tol:
                 break
         self.change = change
@@ -116,6 +115,7 @@ class LabelFit(HeldOutTests):
             number = max(int(_BEST_KNOWN * data.n_rows), 5 * len(linear))
             best = np.argsort(self._unknown(), kind="stable")[:number]
             self.energy = energy_of(np.isin(np.arange(data.n_rows), best))
+        self.unknown = self._unknown()
         self.strong = strong_labels(self.energy, self.windowed)
         if auto:
             self.terms = auto_terms(polynomials, self.strong, data.n_rows)
@@ -144,7 +144,7 @@ class LabelFit(HeldOutTests):
         A star whose temperature is guessed would say that spectra hardly change with
         it, and that pixels are noisy; with equal weights it takes many passes to undo.
         """
-        return 1 / (1 + self._unknown()) ** 2 if len(self.loose) else None
+        return 1 / (1 + self.unknown) ** 2 if len(self.loose) else None
 
     def _start_noise(self):
         """Take the variance that least squares leave, where stars are enough."""
@@ -189,12 +189,12 @@ class LabelFit(HeldOutTests):
             self.moments, self.noise, responses.coef, responses.used, self.floor
         )
 
-    def _change(self, before, gram):
+    def _change(self, gram):
         """Return the mean chi2 of a star by which predicted spectra change.
 
         Where few stars have a pixel, there is more to come than the last step.
         """
-        step = self.responses.path - before
+        step = self.responses.path - self._before
         squares = np.einsum("tj,tj->j", step, gram @ step) / self._variance()
         squares /= np.clip(self.moments.pace, 1 / self.data.n_rows, 1) ** 2
         return float(squares.sum() / self.data.n_rows)

@@ -41,8 +41,8 @@ class HeldOutTests:
 
     def _best_known(self, number):
         """Return some stars, of those whose labels are known best without spectra."""
-        unknown = self._unknown()
-        known = np.flatnonzero(unknown <= 2 * np.quantile(unknown, _BEST_KNOWN))
+        most = 2 * np.quantile(self.unknown, _BEST_KNOWN)
+        known = np.flatnonzero(self.unknown <= most)
         return known[some_of(len(known), number)]
 
     def _without(self, fold):
@@ -83,13 +83,12 @@ class HeldOutTests:
     def _set_misfit(self, models, stars):
         """Measure the covariance of components that labels do not predict."""
         residuals = Residuals(self.components.spectra.shape[1])
-        start, bounds = self.inference.start, self._training_bounds()
+        start = self.inference.start
         for fold, own, block, missing, variance in self._tested(stars):
             components, coef = models[fold]
             information, linear, _ = components.project(block, missing, variance)
-            expected, slopes = self._inference(coef, start, bounds).predict(
-                self.told[own]
-            )
+            inference = self._inference(coef, start, self.bounds)
+            expected, slopes = inference.predict(self.told[own])
             loose = np.isin(own, self.loose).any()
             covariance = self.told_covariance[own] if loose else None
             residuals.add(information, linear, expected, slopes, covariance)

@@ -1,6 +1,6 @@
 """Sums over the training stars, read in blocks: all that a fit needs of them."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -76,15 +76,6 @@ class Moments:
     pace: np.ndarray
     scoring: tuple | None
     n_stars: float
-
-    def take(self, terms):
-        """Return the sums of some of the terms."""
-        return replace(
-            self,
-            gram=self.gram[:, terms][:, :, terms],
-            linear=self.linear[:, terms],
-            responses=self.responses[terms],
-        )
 
     @property
     def rare(self):
